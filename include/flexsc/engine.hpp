@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Engines: what carries system calls out. The scheduler and event-driven programs
+/// reach system calls through these three interfaces and nothing else.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "flexsc/call.hpp"
+
+namespace flexsc {
+
+/// How calls are carried out.
+enum class EngineKind {
+  kernel,   ///< by the kernel workers of /dev/flexsc
+  threads,  ///< by worker threads in user space that serve the same pages
+  direct,   ///< in the calling thread, at once
+};
+
+/// "kernel", "threads", "direct".
+[[nodiscard]] std::string_view to_string(EngineKind kind) noexcept;
+/// The kind of that name, or nothing.
+[[nodiscard]] std::optional<EngineKind> engine_kind(std::string_view name) noexcept;
+
+struct EngineOptions {
+  EngineKind kind = EngineKind::direct;
+  /// CPUs of the workers. Empty: those on which the caller may run.
+  std::vector<int> worker_cpus;
+  /// Workers running at a time. 0: one per worker CPU (with no CPUs named: 1).
+  unsigned concurrency = 0;
+  /// Further workers that take over while others block in a call. 0: the engine's maximum.
+  unsigned standby_max = 0;
+  /// How long an idle worker polls before it sleeps.
+  std::chrono::microseconds spin{50};
+  /// System-call pages (of 64 entries) of each channel, 1 to 64.
+  unsigned pages_per_channel = 8;
+};
+
+/// Counters since the channel was made. Plain numbers of the owning thread.
+struct ChannelStats {
+  std::uint64_t posted = 0;
+  std::uint64_t reaped = 0;
+  std::uint64_t direct = 0;     ///< executed in the carrier (refused by a worker, or engine `direct`)
+  std::uint64_t doorbells = 0;  ///< crossings to wake a worker
+  std::uint64_t waits = 0;      ///< crossings to sleep until a completion
+  std::uint64_t full = 0;       ///< posts that found no free entry
+};
+
+/// One carrier's way into an engine: post calls, reap completions.
+///
+/// Threads: everything but notify() is for one thread at a time (the carrier).
+/// Blocking: only wait() blocks; with engine `direct`, post() makes the call.
+class Channel {
+ public:
+  Channel() = default;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+  /// Must not be destroyed while calls are in flight (aborts with a message): their
+  /// memory could still be written.
+  virtual ~Channel() = default;
+
+  /// Posts a call; its completion will carry `token`. False when every entry is in
+  /// flight: nothing was posted, reap first. The call becomes visible to workers at
+  /// submit() at the latest. A call that workers refuse is made directly by reap().
+  [[nodiscard]] virtual bool post(const Call& call, void* token) = 0;
+
+  /// Makes all posted calls visible and rings the doorbell if no worker is looking.
+  virtual void submit() = 0;
+
+  /// Moves finished calls to `out`; returns how many. Does not block.
+  [[nodiscard]] virtual std::size_t reap(std::span<Completion> out) = 0;
+
+  /// Submits, then sleeps until a completion can be reaped, notify() was called since
+  /// the last wait() returned, `timeout` is over (negative: never), or a signal came.
+  virtual void wait(std::chrono::nanoseconds timeout) = 0;
+
+  /// Ends the current wait(), or the next one if none is under way. From any thread.
+  virtual void notify() = 0;
+
+  /// Calls posted and not yet reaped.
+  [[nodiscard]] virtual std::size_t in_flight() const noexcept = 0;
+
+  [[nodiscard]] virtual const ChannelStats& stats() const noexcept = 0;
+};
+
+/// What one flush of a Batch did.
+struct FlushedCall {
+  Call call;
+  long result = 0;  ///< a value or -errno
+};
+
+/// Calls recorded to be executed together, in order, in the calling thread (ESCA's
+/// batching segment). One thread at a time.
+class Batch {
+ public:
+  Batch() = default;
+  Batch(const Batch&) = delete;
+  Batch& operator=(const Batch&) = delete;
+  virtual ~Batch() = default;
+
+  /// Records a call. False when the batch is full: flush first.
+  [[nodiscard]] virtual bool add(const Call& call) = 0;
+  /// Executes all recorded calls in the order of add() and returns them with their
+  /// results; the span is valid until the next add() or flush(). All of them are
+  /// executed, also after one that fails.
+  [[nodiscard]] virtual std::span<const FlushedCall> flush() = 0;
+  [[nodiscard]] virtual std::size_t size() const noexcept = 0;
+  [[nodiscard]] virtual std::size_t capacity() const noexcept = 0;
+  /// Times the kernel was entered by flush().
+  [[nodiscard]] virtual std::uint64_t crossings() const noexcept = 0;
+};
+
+/// Counters of an engine's workers since it was opened.
+struct EngineStats {
+  std::uint64_t workers = 0;      ///< existing now
+  std::uint64_t executed = 0;     ///< calls
+  std::uint64_t refused = 0;      ///< calls that workers may not run
+  std::uint64_t blocked = 0;      ///< times a worker blocked inside a call
+  std::uint64_t handed_back = 0;  ///< claims given back by a worker that blocked
+  std::uint64_t batches = 0;      ///< claims of one submission word
+  std::uint64_t parks = 0;        ///< times a worker went to sleep idle
+};
+
+/// The workers of one process. Thread-safe. Must outlive its channels and batches.
+class Engine {
+ public:
+  Engine() = default;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+  virtual ~Engine() = default;
+
+  /// Opens an engine. The thread that opens the `kernel` engine must live as long as
+  /// the engine is used: its identity is the workers' identity.
+  /// @throws std::system_error whose what() says what is missing and what to do.
+  [[nodiscard]] static std::unique_ptr<Engine> open(const EngineOptions& options);
+
+  [[nodiscard]] virtual EngineKind kind() const noexcept = 0;
+  /// @throws std::system_error when no further channel can be had.
+  [[nodiscard]] virtual std::unique_ptr<Channel> make_channel() = 0;
+  /// @throws std::system_error
+  [[nodiscard]] virtual std::unique_ptr<Batch> make_batch() = 0;
+  [[nodiscard]] virtual EngineStats stats() const = 0;
+};
+
+/// Whether an engine can be used here.
+struct Availability {
+  EngineKind kind = EngineKind::direct;
+  bool available = false;
+  std::string reason;  ///< one sentence: why not and what to do, or what was found
+};
+
+/// Says of every engine whether it can be used here and why not. Opens and closes
+/// /dev/flexsc; never throws for an absent engine.
+[[nodiscard]] std::vector<Availability> probe();
+
+}  // namespace flexsc

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The M:N fiber runtime: fibers, and what they do to themselves.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "flexsc/engine.hpp"
+
+namespace flexsc {
+
+namespace detail {
+class FiberControl;
+class RuntimeImpl;
+}  // namespace detail
+
+struct RuntimeOptions {
+  EngineOptions engine;
+  /// One carrier thread per CPU named here, pinned to it. Empty: one per CPU on which
+  /// the caller may run, pinned.
+  std::vector<int> carrier_cpus;
+  /// Usable bytes of a fiber's stack, rounded up to pages; more under sanitizers.
+  std::size_t stack_bytes = 256 * 1024;
+  /// How long a carrier with nothing to run polls for completions before it sleeps
+  /// in the kernel.
+  std::chrono::microseconds spin{20};
+};
+
+struct SpawnOptions {
+  std::string name;             ///< for messages and debuggers
+  std::size_t stack_bytes = 0;  ///< 0: the runtime's
+};
+
+/// Counters summed over the carriers.
+struct RuntimeStats {
+  std::uint64_t spawned = 0;
+  std::uint64_t finished = 0;
+  std::uint64_t switches = 0;
+  ChannelStats channels;  ///< sums
+  /// Entries into the kernel by carriers: doorbells, waits and direct calls.
+  [[nodiscard]] std::uint64_t crossings() const noexcept {
+    return channels.doorbells + channels.waits + channels.direct;
+  }
+};
+
+/// Handle of a fiber, like std::thread: movable, joinable once; destroying a joinable
+/// handle terminates the program.
+class Fiber {
+ public:
+  Fiber() noexcept = default;
+  explicit Fiber(std::shared_ptr<detail::FiberControl> control) noexcept;
+  Fiber(Fiber&& other) noexcept = default;
+  Fiber& operator=(Fiber&& other) noexcept;
+  ~Fiber();
+
+  [[nodiscard]] bool joinable() const noexcept;
+  /// Waits for the fiber to end, parking a fiber or blocking a plain thread, and
+  /// rethrows what it threw. @throws std::system_error: not joinable (EINVAL), joining
+  /// oneself (EDEADLK).
+  void join();
+  /// Lets it run on its own; an exception it throws then ends the program.
+  void detach();
+
+ private:
+  std::shared_ptr<detail::FiberControl> control_;
+};
+
+/// Carriers and the engine they use. Thread-safe.
+class Runtime {
+ public:
+  /// Opens the engine and starts the carriers. @throws std::system_error
+  explicit Runtime(const RuntimeOptions& options);
+  Runtime(const Runtime&) = delete;
+  Runtime& operator=(const Runtime&) = delete;
+  /// Waits until every fiber has ended, then stops the carriers.
+  ~Runtime();
+
+  /// Starts a fiber. From a fiber: on the same carrier's queue, until another idle
+  /// carrier takes it before it has started. From a plain thread: carriers in turn.
+  /// A started fiber never changes its carrier.
+  /// @throws std::bad_alloc when there is no memory for the stack.
+  [[nodiscard]] Fiber spawn(std::function<void()> body, SpawnOptions options = {});
+
+  [[nodiscard]] RuntimeStats stats() const;
+  [[nodiscard]] Engine& engine() noexcept;
+  [[nodiscard]] std::size_t carriers() const noexcept;
+
+ private:
+  std::unique_ptr<detail::RuntimeImpl> impl_;
+};
+
+namespace this_fiber {
+/// Whether the caller runs in a fiber. Everything below also works in a plain thread,
+/// where it acts on the thread.
+[[nodiscard]] bool inside() noexcept;
+/// Lets other ready fibers of this carrier run.
+void yield();
+void sleep_until(std::chrono::steady_clock::time_point when);
+inline void sleep_for(std::chrono::nanoseconds duration) {
+  sleep_until(std::chrono::steady_clock::now() + duration);
+}
+/// Name given at spawn; empty in a plain thread.
+[[nodiscard]] std::string_view name() noexcept;
+/// The runtime of the running fiber; null in a plain thread.
+[[nodiscard]] detail::RuntimeImpl* runtime() noexcept;
+}  // namespace this_fiber
+
+/// Runs `call` for the running fiber on its engine, parking the fiber until the result
+/// is there; in a plain thread, records it in an open batch segment or makes it directly.
+/// Returns a value or -errno; never touches errno.
+[[nodiscard]] long run_call(const Call& call);
+
+/// Direct calls that run_call() and the functions of posix.hpp made in plain threads of
+/// this process so far, summed over all threads that ever were. Thread-safe.
+[[nodiscard]] std::uint64_t direct_crossings() noexcept;
+
+}  // namespace flexsc
