@@ -66,6 +66,14 @@
  */
 #define FLEXSC_E_CALLER_ONLY 4000 /* not in a worker; by flush or directly */
 #define FLEXSC_E_REFUSED 4001	  /* never through FlexSC */
+#define FLEXSC_E_STOPPED 4002	  /* claimed, not begun: the group stopped */
+
+/*
+ * A number that no system call has or will have (Linux keeps 387 to 423 empty
+ * on x86-64). Executing it goes through all of the dispatch and returns
+ * -ENOSYS: the cheapest call there is, to measure and to probe with.
+ */
+#define FLEXSC_NR_NOP 400
 
 /* Policy class of a call number, see FLEXSC_IOC_POLICY. */
 enum flexsc_call_class {
