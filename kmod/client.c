@@ -13,8 +13,8 @@
 
 #define HEADER_ORDER 1
 
-static_assert(FLEXSC_HEADER_BYTES == PAGE_SIZE << HEADER_ORDER);
-static_assert(FLEXSC_PAGE_BYTES == PAGE_SIZE);
+static_assert(PAGE_SIZE << HEADER_ORDER == FLEXSC_HEADER_BYTES);
+static_assert(PAGE_SIZE == FLEXSC_PAGE_BYTES);
 
 static unsigned long client_region_pages(const struct flexsc_client *client)
 {
@@ -144,19 +144,20 @@ static long client_wait(struct flexsc_client *client, void __user *arg)
 		 */
 		set_current_state(TASK_INTERRUPTIBLE);
 		n = client_completions(client);
+		ret = n;
 		if (n >= wait.min_complete || READ_ONCE(client->notified) ||
 		    timed_out)
-			ret = n;
-		else if (flexsc_group_stopped(group))
+			break;
+		if (flexsc_group_stopped(group)) {
 			ret = n ? n : -ESHUTDOWN;
-		else if (signal_pending(current))
-			ret = -EINTR;
-		else {
-			timed_out = !schedule_hrtimeout(wait.timeout_ns < 0 ? NULL : &expires,
-							HRTIMER_MODE_ABS);
-			continue;
+			break;
 		}
-		break;
+		if (signal_pending(current)) {
+			ret = -EINTR;
+			break;
+		}
+		timed_out = !schedule_hrtimeout(wait.timeout_ns < 0 ? NULL : &expires,
+						HRTIMER_MODE_ABS);
 	}
 	__set_current_state(TASK_RUNNING);
 

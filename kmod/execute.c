@@ -15,28 +15,6 @@ void flexsc_call_init(struct flexsc_call *call)
 	call->regs.ss = __USER_DS;
 }
 
-/*
- * Copies an entry. Each field is read once; from here on only the copy counts,
- * whatever user space does to the page.
- */
-int flexsc_call_read(struct flexsc_call *call, const struct flexsc_entry *entry)
-{
-	struct pt_regs *regs = &call->regs;
-
-	call->nr = READ_ONCE(entry->nr);
-	if (unlikely(READ_ONCE(entry->flags) | READ_ONCE(entry->reserved)))
-		return -EINVAL;
-	regs->ax = -ENOSYS;
-	regs->orig_ax = call->nr;
-	regs->di = READ_ONCE(entry->args[0]);
-	regs->si = READ_ONCE(entry->args[1]);
-	regs->dx = READ_ONCE(entry->args[2]);
-	regs->r10 = READ_ONCE(entry->args[3]);
-	regs->r8 = READ_ONCE(entry->args[4]);
-	regs->r9 = READ_ONCE(entry->args[5]);
-	return 0;
-}
-
 static long dispatch(struct flexsc_call *call, u32 nr)
 {
 	long ret = static_call(fx_x64_sys_call)(&call->regs, nr);

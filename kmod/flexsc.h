@@ -29,6 +29,7 @@
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/nospec.h>
 #include <linux/preempt.h>
 #include <linux/ptrace.h>
 #include <linux/refcount.h>
@@ -73,7 +74,7 @@ struct flexsc_group {
 	const struct cred *cred;   /* the owner's when it opened us */
 	struct list_head node;     /* in the list of groups, groups_lock */
 
-	struct mutex mutex;
+	struct mutex mutex; /* serialises the ioctls that make things */
 
 	/*
 	 * enum flexsc_state. Written once, by flexsc_group_stop(); read
@@ -200,12 +201,51 @@ bool flexsc_worker_must_leave(struct flexsc_worker *worker);
 
 /* execute.c */
 void flexsc_call_init(struct flexsc_call *call);
-int flexsc_call_read(struct flexsc_call *call, const struct flexsc_entry *entry);
 long flexsc_execute_worker(struct flexsc_worker *worker);
 long flexsc_execute_caller(struct flexsc_call *call);
 
+/*
+ * Copies an entry. Each field is read once; from here on only the copy counts,
+ * whatever user space does to the page.
+ */
+static inline int flexsc_call_read(struct flexsc_call *call,
+				   const struct flexsc_entry *entry)
+{
+	struct pt_regs *regs = &call->regs;
+
+	call->nr = READ_ONCE(entry->nr);
+	if (unlikely(READ_ONCE(entry->flags) | READ_ONCE(entry->reserved)))
+		return -EINVAL;
+	regs->ax = -ENOSYS;
+	regs->orig_ax = call->nr;
+	regs->di = READ_ONCE(entry->args[0]);
+	regs->si = READ_ONCE(entry->args[1]);
+	regs->dx = READ_ONCE(entry->args[2]);
+	regs->r10 = READ_ONCE(entry->args[3]);
+	regs->r8 = READ_ONCE(entry->args[4]);
+	regs->r9 = READ_ONCE(entry->args[5]);
+	return 0;
+}
+
 /* policy.c */
-enum flexsc_call_class flexsc_policy_class(u32 nr);
-int flexsc_policy_check(const struct flexsc_call *call, bool in_worker);
+#define FLEXSC_NR_CLASSES 512
+extern const u8 flexsc_classes[FLEXSC_NR_CLASSES];
+int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker);
+
+static inline enum flexsc_call_class flexsc_policy_class(u32 nr)
+{
+	if (unlikely(nr >= FLEXSC_NR_CLASSES))
+		return FLEXSC_CLASS_REFUSED;
+	return flexsc_classes[array_index_nospec(nr, FLEXSC_NR_CLASSES)];
+}
+
+/* 0: go ahead, else the result of the entry. */
+static inline int flexsc_policy_check(const struct flexsc_call *call,
+				      bool in_worker)
+{
+	if (likely(flexsc_policy_class(call->nr) == FLEXSC_CLASS_WORKER))
+		return 0;
+	return flexsc_policy_decide(call, in_worker);
+}
 
 #endif /* FLEXSC_H */

@@ -17,6 +17,7 @@ static unsigned int flush_word(struct flexsc_client *client, unsigned int page,
 {
 	struct flexsc_entry *entries = client->pages[page];
 	unsigned int n = 0;
+	u64 *word = &client->header->submission[FLEXSC_QUEUE_FLUSH].page[page];
 	u64 done = 0;
 
 	while (bits && !*stop) {
@@ -31,7 +32,8 @@ static unsigned int flush_word(struct flexsc_client *client, unsigned int page,
 		if (!result)
 			result = flexsc_execute_caller(call);
 		/* A signal cut the call off: its handler runs before the rest. */
-		if (unlikely(result == -EINTR || fatal_signal_pending(current)))
+		if (unlikely(signal_pending(current)) &&
+		    (result == -EINTR || fatal_signal_pending(current)))
 			*stop = true;
 		WRITE_ONCE(entry->result, result);
 		done |= 1ULL << bit;
@@ -44,7 +46,7 @@ static unsigned int flush_word(struct flexsc_client *client, unsigned int page,
 	smp_mb__before_atomic();
 	atomic64_or(done, (atomic64_t *)&client->header->completion.page[page]);
 	if (unlikely(bits))
-		atomic64_or(bits, (atomic64_t *)&client->header->submission[FLEXSC_QUEUE_FLUSH].page[page]);
+		atomic64_or(bits, (atomic64_t *)word);
 	return n;
 }
 

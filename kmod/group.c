@@ -2,7 +2,6 @@
 /* Groups: what an open of /dev/flexsc is, whose it is, and how it stops. */
 #include <linux/cred.h>
 #include <linux/module.h>
-#include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>

@@ -20,7 +20,6 @@
 #include <linux/mutex.h>
 #include <uapi/linux/futex.h>
 #include <linux/ipc.h>
-#include <linux/nospec.h>
 #include <linux/sockios.h>
 #include <uapi/linux/wait.h>
 #include <asm/ioctls.h>
@@ -28,7 +27,6 @@
 
 #include "flexsc.h"
 
-#define NR_CLASSES 512
 #define W(name) [__NR_##name] = FLEXSC_CLASS_WORKER
 #define A(name) [__NR_##name] = FLEXSC_CLASS_ARGS
 #define C(name) [__NR_##name] = FLEXSC_CLASS_CALLER
@@ -46,7 +44,7 @@
 #define __NR_futex_requeue 456
 #endif
 
-static const u8 classes[NR_CLASSES] = {
+const u8 flexsc_classes[FLEXSC_NR_CLASSES] = {
 	[FLEXSC_NR_NOP] = FLEXSC_CLASS_WORKER,
 
 	/* Reading and writing. */
@@ -124,12 +122,6 @@ static const u8 classes[NR_CLASSES] = {
 	C(mq_timedreceive), C(mq_notify),
 	W(io_setup), C(io_destroy), C(io_submit), C(io_cancel), C(io_getevents),
 };
-
-enum flexsc_call_class flexsc_policy_class(u32 nr)
-{
-	return nr < NR_CLASSES ? classes[array_index_nospec(nr, NR_CLASSES)] :
-				 FLEXSC_CLASS_REFUSED;
-}
 
 static enum flexsc_call_class fcntl_class(u32 cmd)
 {
@@ -240,13 +232,11 @@ static enum flexsc_call_class check_args(const struct flexsc_call *call)
 	}
 }
 
-/* 0: go ahead. */
-int flexsc_policy_check(const struct flexsc_call *call, bool in_worker)
+/* The calls that do not simply run. 0: go ahead. */
+int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker)
 {
 	enum flexsc_call_class class = flexsc_policy_class(call->nr);
 
-	if (likely(class == FLEXSC_CLASS_WORKER))
-		return 0;
 	if (class == FLEXSC_CLASS_ARGS)
 		class = check_args(call);
 	switch (class) {

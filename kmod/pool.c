@@ -285,9 +285,9 @@ int flexsc_worker_create(struct flexsc_pool *pool)
 
 	raw_spin_lock_irq(&group->lock);
 	if (pool->nr_workers >= pool->max_workers ||
-	    flexsc_group_stopped(group))
+	    flexsc_group_stopped(group)) {
 		err = -EAGAIN;
-	else {
+	} else {
 		pool->nr_workers++;
 		pool->nr_spare++;
 	}
@@ -397,8 +397,8 @@ int flexsc_pool_create(struct flexsc_group *group, void __user *arg)
 	err = flexsc_worker_create(pool);
 	if (err)
 		goto err_free;
-	/* Pairs with the acquire in client_doorbell(). */
 	raw_spin_lock_irq(&group->lock);
+	/* The pool before its number; pairs with client_doorbell(). */
 	smp_store_release(&group->nr_pools, group->nr_pools + 1);
 	raw_spin_unlock_irq(&group->lock);
 	return pool->index;

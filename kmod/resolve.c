@@ -13,13 +13,13 @@
  */
 long fx_stub_x64_sys_call(const struct pt_regs *regs, unsigned int nr)
 {
-	return -ENOSYS;
+	return -EOPNOTSUPP;
 }
 
 struct task_struct *fx_stub_create_io_thread(int (*fn)(void *), void *arg,
 					     int node)
 {
-	return ERR_PTR(-ENOSYS);
+	return ERR_PTR(-EOPNOTSUPP);
 }
 
 void fx_stub_wake_up_new_task(struct task_struct *task)
@@ -84,13 +84,14 @@ static void *lookup(const char *name)
 	return (void *)addr;
 }
 
-#define RESOLVE(name)                                                  \
-	({                                                             \
-		void *__addr = lookup(#name);                          \
-		if (__addr)                                            \
-			static_call_update(fx_##name,                  \
-					   (typeof(&fx_stub_##name))__addr); \
-		__addr != NULL;                                        \
+#define RESOLVE(name)                                                     \
+	({                                                                \
+		void *addr_of_##name = lookup(#name);                     \
+									  \
+		if (addr_of_##name)                                       \
+			static_call_update(fx_##name,                     \
+					   (typeof(fx_stub_##name) *)addr_of_##name); \
+		addr_of_##name;                                           \
 	})
 
 int flexsc_resolve(void)
