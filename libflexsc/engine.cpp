@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#include "flexsc/engine.hpp"
+
+#include <sched.h>
+
+#include <cerrno>
+#include <system_error>
+
+#include "direct_engine.hpp"
+#include "flexsc/uapi.h"
+#include "kernel_engine.hpp"
+#include "threads_engine.hpp"
+
+namespace flexsc {
+
+namespace {
+constexpr EngineKind kKinds[] = {EngineKind::kernel, EngineKind::threads, EngineKind::direct};
+
+[[noreturn]] void invalid(const char* what) {
+  throw std::system_error(EINVAL, std::generic_category(), what);
+}
+
+void validate(const EngineOptions& options) {
+  if (options.pages_per_channel < 1 || options.pages_per_channel > FLEXSC_MAX_PAGES) {
+    invalid("pages_per_channel must be 1 to 64");
+  }
+  if (options.spin.count() < 0) invalid("spin must not be negative");
+  for (const int cpu : options.worker_cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) invalid("worker_cpus names a CPU that cannot be");
+  }
+}
+}  // namespace
+
+std::string_view to_string(EngineKind kind) noexcept {
+  switch (kind) {
+    case EngineKind::kernel:
+      return "kernel";
+    case EngineKind::threads:
+      return "threads";
+    case EngineKind::direct:
+      return "direct";
+  }
+  return "unknown";
+}
+
+std::optional<EngineKind> engine_kind(std::string_view name) noexcept {
+  for (const EngineKind kind : kKinds) {
+    if (name == to_string(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
+std::unique_ptr<Engine> Engine::open(const EngineOptions& options) {
+  validate(options);
+  switch (options.kind) {
+    case EngineKind::kernel:
+      return std::make_unique<detail::KernelEngine>(options);
+    case EngineKind::threads:
+      return std::make_unique<detail::ThreadsEngine>(options);
+    case EngineKind::direct:
+      return std::make_unique<detail::DirectEngine>(options);
+  }
+  invalid("no such engine");
+}
+
+}  // namespace flexsc

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+#include "paged_channel.hpp"
+
+#include <bit>
+#include <utility>
+
+namespace flexsc::detail {
+
+namespace {
+/// Filled entries are shown to the workers when this many have come together, so that
+/// they can begin while the carrier still posts.
+constexpr unsigned kPublishAt = 16;
+
+constexpr Word bit_of(unsigned index) noexcept {
+  return Word{1} << index;
+}
+unsigned lowest(Word word) noexcept {
+  return static_cast<unsigned>(std::countr_zero(word));
+}
+}  // namespace
+
+void PagedChannel::Sets::add(unsigned at, Word bits) noexcept {
+  page[at] |= bits;
+  if (bits != 0) nonempty |= bit_of(at);
+}
+
+void PagedChannel::Sets::remove(unsigned at, Word bits) noexcept {
+  page[at] &= ~bits;
+  if (page[at] == 0) nonempty &= ~bit_of(at);
+}
+
+Word PagedChannel::Sets::take(unsigned at) noexcept {
+  nonempty &= ~bit_of(at);
+  return std::exchange(page[at], 0);
+}
+
+PagedChannel::PagedChannel(std::unique_ptr<Transport> transport, Pages pages, unsigned queue,
+                           std::shared_ptr<const Policy> policy)
+    : transport_(std::move(transport)),
+      pages_(pages),
+      queue_(queue),
+      policy_(std::move(policy)),
+      tokens_(std::make_unique<void*[]>(std::size_t{pages.count()} * FLEXSC_PAGE_ENTRIES)) {
+  for (unsigned page = 0; page < pages_.count(); ++page) free_.add(page, ~Word{0});
+}
+
+PagedChannel::~PagedChannel() {
+  if (in_flight() != 0 && !fork_.in_child()) {
+    fatal("a channel was destroyed with calls in flight; reap them all first");
+  }
+}
+
+bool PagedChannel::post(const Call& call, void* token) {
+  fork_.check();
+  if (free_.nonempty == 0) {
+    ++stats_.full;
+    return false;
+  }
+  const unsigned page = lowest(free_.nonempty);
+  const unsigned bit = lowest(free_.page[page]);
+  free_.remove(page, bit_of(bit));
+  fill(pages_.entry(page, bit), call);
+  tokens_[std::size_t{page} * FLEXSC_PAGE_ENTRIES + bit] = token;
+  ++stats_.posted;
+  if (stopped_ || !policy_->worker_may_run(call)) {
+    direct_.add(page, bit_of(bit));
+    return true;
+  }
+  pending_.add(page, bit_of(bit));
+  if (++unpublished_ == kPublishAt) publish();
+  return true;
+}
+
+void PagedChannel::publish() {
+  while (pending_.nonempty != 0) {
+    const unsigned page = lowest(pending_.nonempty);
+    const Word bits = pending_.take(page);
+    posted_.add(page, bits);
+    post_bits(pages_.submission(queue_, page), bits);
+  }
+  unpublished_ = 0;
+  unrung_ = true;
+}
+
+void PagedChannel::submit() {
+  fork_.check();
+  if (unpublished_ != 0) publish();
+  if (!unrung_) return;
+  unrung_ = false;
+  // After all bits since the last look; pairs with the worker's last look before sleep.
+  if (!doorbell_needed(pages_.need_doorbell(queue_))) return;
+  ++stats_.doorbells;
+  if (!transport_->doorbell()) stop();
+}
+
+void PagedChannel::stop() {
+  if (!stopped_) {
+    stopped_ = true;
+    while (pending_.nonempty != 0) {
+      const unsigned page = lowest(pending_.nonempty);
+      direct_.add(page, pending_.take(page));
+    }
+    unpublished_ = 0;
+    unrung_ = false;
+  }
+  withdraw();
+}
+
+void PagedChannel::withdraw() {
+  // Again at every reap: a worker may have given claims back since.
+  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
+    const unsigned page = lowest(pages);
+    if (peek(pages_.submission(queue_, page)) == 0) continue;
+    const Word bits = withdraw_bits(pages_.submission(queue_, page)) & posted_.page[page];
+    posted_.remove(page, bits);
+    direct_.add(page, bits);
+  }
+}
+
+void PagedChannel::collect() {
+  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
+    const unsigned page = lowest(pages);
+    const Word bits = take_completed(pages_.completion(page)) & posted_.page[page];
+    posted_.remove(page, bits);
+    done_.add(page, bits);
+  }
+}
+
+std::size_t PagedChannel::reap(std::span<Completion> out) {
+  fork_.check();
+  if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
+    stop();
+  collect();
+  std::size_t count = 0;
+  while (done_.nonempty != 0 && count < out.size()) {
+    const unsigned page = lowest(done_.nonempty);
+    const unsigned bit = lowest(done_.page[page]);
+    done_.remove(page, bit_of(bit));
+    out[count++] = finish(page, bit);
+  }
+  while (direct_.nonempty != 0 && count < out.size()) {
+    const unsigned page = lowest(direct_.nonempty);
+    const unsigned bit = lowest(direct_.page[page]);
+    direct_.remove(page, bit_of(bit));
+    out[count++] = run_directly(page, bit);
+  }
+  stats_.reaped += count;
+  return count;
+}
+
+Completion PagedChannel::finish(unsigned page, unsigned bit) {
+  const long result = static_cast<long>(pages_.entry(page, bit).result);
+  if (not_made(result)) [[unlikely]]
+    return run_directly(page, bit);
+  return {release(page, bit), result};
+}
+
+Completion PagedChannel::run_directly(unsigned page, unsigned bit) {
+  ++stats_.direct;
+  const long result = execute(call_in(pages_.entry(page, bit)));
+  return {release(page, bit), result};
+}
+
+void* PagedChannel::release(unsigned page, unsigned bit) {
+  free_.add(page, bit_of(bit));
+  return tokens_[std::size_t{page} * FLEXSC_PAGE_ENTRIES + bit];
+}
+
+bool PagedChannel::reapable(bool last_look) {
+  if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
+    stop();
+  if (done_.nonempty != 0 || direct_.nonempty != 0) return true;
+  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
+    Word& word = pages_.completion(lowest(pages));
+    if ((last_look ? peek_before_sleep(word) : peek(word)) != 0) return true;
+  }
+  return false;
+}
+
+void PagedChannel::wait(std::chrono::nanoseconds timeout) {
+  submit();
+  if (reapable(false)) return;
+  ++stats_.waits;
+  if (!stopped_) {
+    if (transport_->wait(timeout)) return;
+    stop();
+    if (reapable(false)) return;
+  }
+  wait_stopped(timeout);
+}
+
+void PagedChannel::wait_stopped(std::chrono::nanoseconds timeout) {
+  // Nobody wakes us for a claimed call that still runs, so look for it now and then.
+  constexpr std::chrono::nanoseconds step = std::chrono::milliseconds(1);
+  const auto look = [this] { return reapable(true); };
+  while (posted_.nonempty != 0 && (timeout.count() < 0 || timeout > step)) {
+    if (stopped_parker_.park(step, look) != Parker::End::timeout) return;
+    if (timeout.count() > 0) timeout -= step;
+  }
+  stopped_parker_.park(timeout, look);
+}
+
+void PagedChannel::notify() {
+  stopped_parker_.notify();
+  transport_->notify();
+}
+
+}  // namespace flexsc::detail

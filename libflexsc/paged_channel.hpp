@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// A channel over system-call pages, whoever serves them.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include "flexsc/engine.hpp"
+#include "fork_guard.hpp"
+#include "pages.hpp"
+#include "parker.hpp"
+#include "policy.hpp"
+#include "transport.hpp"
+
+namespace flexsc::detail {
+
+/// The carrier's side of the pages.
+///
+/// An entry is in exactly one of these states, each a bit set per page that only the
+/// carrier touches; `Sets` keeps beside the words which of them are not empty:
+///
+///     free -> pending -> posted -> done -> free      what workers run
+///     free -> direct -> free                          what they may not run
+///     posted -> direct                                withdrawn, the group stopped
+///
+/// pending: filled, its submission bit not set yet. posted: owned by the workers until
+/// its completion bit is taken. done: completion bit taken, result not handed out yet.
+/// direct: to be made in the carrier by the next reap().
+///
+/// When the group stops (header.state, or a transport that says so) the channel goes on
+/// alone: submission bits that are still set are taken back and become direct, claimed
+/// entries complete normally or with -FLEXSC_E_STOPPED, and whatever is posted later is
+/// direct. No call is lost and none is made twice: a submission bit is taken by exactly
+/// one side, and -FLEXSC_E_STOPPED is returned only for a call that was not begun.
+class PagedChannel final : public Channel {
+ public:
+  /// `queue` is the pool that serves the channel. `policy` must outlive it.
+  PagedChannel(std::unique_ptr<Transport> transport, Pages pages, unsigned queue,
+               std::shared_ptr<const Policy> policy);
+  ~PagedChannel() override;
+
+  [[nodiscard]] bool post(const Call& call, void* token) override;
+  void submit() override;
+  [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
+  void wait(std::chrono::nanoseconds timeout) override;
+  void notify() override;
+  [[nodiscard]] std::size_t in_flight() const noexcept override {
+    return static_cast<std::size_t>(stats_.posted - stats_.reaped);
+  }
+  [[nodiscard]] const ChannelStats& stats() const noexcept override { return stats_; }
+
+ private:
+  /// A set of entries: one word per page, and a summary of the words that are not zero.
+  struct Sets {
+    std::array<Word, FLEXSC_MAX_PAGES> page{};
+    Word nonempty = 0;
+
+    void add(unsigned at, Word bits) noexcept;
+    void remove(unsigned at, Word bits) noexcept;
+    [[nodiscard]] Word take(unsigned at) noexcept;
+  };
+
+  void publish();
+  void stop();
+  void withdraw();
+  void collect();
+  [[nodiscard]] bool reapable(bool last_look);
+  [[nodiscard]] Completion finish(unsigned page, unsigned bit);
+  [[nodiscard]] Completion run_directly(unsigned page, unsigned bit);
+  [[nodiscard]] void* release(unsigned page, unsigned bit);
+  void wait_stopped(std::chrono::nanoseconds timeout);
+
+  std::unique_ptr<Transport> transport_;
+  Pages pages_;
+  unsigned queue_;
+  std::shared_ptr<const Policy> policy_;
+  ForkGuard fork_;
+
+  Sets free_, pending_, posted_, done_, direct_;
+  unsigned unpublished_ = 0;  ///< entries in pending_
+  bool unrung_ = false;       ///< bits were set since the last look at need_doorbell
+  bool stopped_ = false;
+  ChannelStats stats_;
+  std::unique_ptr<void*[]> tokens_;  ///< by entry
+  Parker stopped_parker_;            ///< where wait() sleeps after the stop
+};
+
+}  // namespace flexsc::detail

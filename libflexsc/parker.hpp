@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// How a carrier sleeps in user space until another thread has something for it.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+
+namespace flexsc::detail {
+
+/// One sleeper, any number of wakers.
+///
+/// Handshake: the sleeper announces itself in `word_`, then looks for what it waits for;
+/// a waker writes what the sleeper waits for, then looks at `word_`. All four are
+/// seq_cst, so at least one of them sees the other (see shared_word.hpp).
+class Parker {
+ public:
+  /// Why a sleep ended.
+  enum class End { ready, notified, timeout, signal };
+
+  /// Sleeps until ready(), notify(), the end of `timeout` (negative: never) or a signal.
+  /// `ready` must look with seq_cst (peek_before_sleep()).
+  template <class Ready>
+  End park(std::chrono::nanoseconds timeout, Ready ready) {
+    using Clock = std::chrono::steady_clock;
+    constexpr std::chrono::nanoseconds never{-1};
+    const bool bounded = timeout.count() >= 0 && timeout < std::chrono::hours(24 * 3650);
+    const auto end = bounded ? Clock::now() + timeout : Clock::time_point{};
+    for (;;) {
+      // Pairs with the load in wake(), see above.
+      word_.store(1, std::memory_order_seq_cst);
+      const End look = ready()                                                ? End::ready
+                       : notified_.exchange(false, std::memory_order_seq_cst) ? End::notified
+                                                                              : End::timeout;
+      if (look != End::timeout) {
+        word_.store(0, std::memory_order_relaxed);  // an undue wake() is harmless
+        return look;
+      }
+      const long slept =
+          sleep(bounded ? std::max<std::chrono::nanoseconds>(end - Clock::now(), {}) : never);
+      word_.store(0, std::memory_order_relaxed);
+      if (slept == -ETIMEDOUT) return End::timeout;
+      if (slept == -EINTR) return End::signal;
+    }
+  }
+
+  /// Makes the sleeper look again, if it sleeps. What it waits for was written before,
+  /// with seq_cst.
+  void wake() noexcept {
+    // The load keeps wakers from writing to a line that they all read.
+    if (word_.load(std::memory_order_seq_cst) != 0 &&
+        word_.exchange(0, std::memory_order_seq_cst) != 0) {
+      rouse();
+    }
+  }
+
+  /// Ends the current park(), or the next one.
+  void notify() noexcept {
+    notified_.store(true, std::memory_order_seq_cst);  // pairs with the exchange in park()
+    wake();
+  }
+
+ private:
+  /// Sleeps while word_ is 1. 0, -EAGAIN, -ETIMEDOUT or -EINTR. Negative: for ever.
+  long sleep(std::chrono::nanoseconds timeout) noexcept;
+  void rouse() noexcept;
+
+  alignas(64) std::atomic<std::uint32_t> word_{0};  ///< 1: asleep, or about to be
+  std::atomic<bool> notified_{false};
+};
+
+}  // namespace flexsc::detail

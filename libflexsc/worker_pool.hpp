@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Worker threads in user space that serve system-call pages as the kernel's workers do.
+#pragma once
+
+#include <pthread.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "flexsc/engine.hpp"
+#include "pages.hpp"
+#include "parker.hpp"
+#include "policy.hpp"
+
+namespace flexsc::detail {
+
+/// One channel's pages as the workers know them. Shared by the channel and every worker
+/// that saw it, so that a worker may touch it after its last completion.
+struct PoolClient {
+  explicit PoolClient(unsigned pages)
+      : mapping(Mapping::anonymous(Pages::bytes(pages))), pages(mapping.address(), pages) {}
+
+  Mapping mapping;
+  Pages pages;
+  Parker parker;  ///< where the carrier sleeps
+};
+
+using ClientList = std::vector<std::shared_ptr<PoolClient>>;
+
+/// The threads of one engine.
+///
+/// A *seat* is the right to look for calls; there are `concurrency` of them. A thread
+/// with a seat claims calls and makes them; one without is inside a call that blocks, or
+/// stands by. Before a call that may_block(), a thread gives claimed calls that it has
+/// not begun back and its seat to a standby thread, made on demand. When the standby
+/// limit is reached (or threads cannot be had) the seat stays vacant until a blocked
+/// call returns: then calls do wait for each other.
+///
+/// may_block() can be wrong, so a monitor takes the seat from a thread that has been in
+/// the same call for two of its ticks, and gives it on in the same way.
+///
+/// Everything but scanning, claiming and completing happens under `mutex_`. Invariants
+/// under it:
+///  1. every seat is held by a thread (`held_` of them) or in `vacant_`;
+///  2. a seat in `idle_` is held, its thread sleeps or is about to, and its wake-up goes
+///     through wake_one();
+///  3. need_doorbell of every client is 1 (`announced_`) only while all held seats are
+///     idle; a thread that goes idle looks at all submission words after announcing.
+class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
+ public:
+  /// @throws std::system_error for CPUs that cannot be used.
+  explicit WorkerPool(const EngineOptions& options);
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+  ~WorkerPool() = default;
+
+  /// Starts the threads. @throws std::system_error
+  void start();
+  /// Ends all threads and waits for them. No call may be in flight.
+  void stop();
+
+  /// @throws std::system_error (EMFILE) when there are FLEXSC_MAX_CLIENTS.
+  [[nodiscard]] std::shared_ptr<PoolClient> add_client(unsigned pages);
+  void remove_client(const std::shared_ptr<PoolClient>& client);
+
+  /// Wakes a thread if all that hold seats are idle.
+  void doorbell();
+  [[nodiscard]] EngineStats stats() const;
+
+ private:
+  /// What a holder and the monitor share. The holder writes `claim` only outside calls;
+  /// whoever makes `call` even owns the rest.
+  struct alignas(64) Seat {
+    /// Odd inside a call that is made while holding the seat; grows with every change.
+    /// Going from odd to even, by the holder or by the monitor, decides whose the seat is.
+    std::atomic<std::uint64_t> call{0};
+    std::atomic<std::uint64_t> executed{0};  ///< by holders, written by them alone
+    PoolClient* client = nullptr;            ///< of the claim, while rest is not 0
+    unsigned page = 0;
+    Word rest = 0;                ///< claimed and not begun
+    std::uint64_t last_call = 0;  ///< what the monitor saw at its last tick
+    // Under mutex_:
+    bool idle = false;
+    std::condition_variable awake;
+  };
+
+  /// A thread without a seat that waits for one.
+  struct Standby {
+    Seat* seat = nullptr;
+    std::condition_variable given;
+  };
+
+  struct Start;
+
+  // worker_threads.cpp: what a thread does with its seat, without the mutex.
+  void serve(Seat& seat);
+  [[nodiscard]] bool scan(Seat& seat, const ClientList& clients, bool& lost);
+  [[nodiscard]] bool run_claim(Seat& seat);
+  void complete(PoolClient& client, unsigned page, unsigned bit, long result);
+
+  // worker_pool.cpp
+  void spawn(Seat* seat);
+  static void* run_thread(void* start);
+  void work(Seat* seat);
+  [[nodiscard]] Seat* next_seat();
+  void leave(Seat& seat);
+  void hand_on(Seat& seat);
+  [[nodiscard]] bool go_idle(Seat& seat);
+  void wake_one();
+  void announce(bool idle);
+  [[nodiscard]] bool any_posted() const;
+  void refresh(ClientList& clients, std::uint64_t& version);
+  void monitor();
+  void rescue(Seat& seat);
+  void wake_monitor();
+
+  const Policy& policy_ = threads_policy();
+  const std::chrono::microseconds spin_;
+  const std::size_t thread_limit_;
+  std::vector<int> cpus_;
+  std::vector<std::unique_ptr<Seat>> seats_;
+
+  mutable std::mutex mutex_;
+  ClientList clients_;
+  std::vector<Seat*> idle_;
+  std::vector<Seat*> vacant_;
+  std::vector<Standby*> standby_;
+  std::size_t held_ = 0;
+  std::size_t workers_ = 0;  ///< threads, but for the monitor
+  std::size_t threads_ = 0;  ///< threads that have not ended
+  bool announced_ = false;
+  bool monitor_sleeps_ = false;
+  std::uint64_t parks_ = 0;
+  std::condition_variable ended_;
+  std::condition_variable monitor_wakes_;
+
+  /// Changes, under mutex_, with clients_. Release/acquire: a thread that sees the new
+  /// number takes the mutex, so relaxed would do; the order keeps that argument short.
+  std::atomic<std::uint64_t> version_{1};
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> some_idle_{false};  ///< hint: idle_ is not empty. Orders nothing.
+
+  // Counters order nothing.
+  std::atomic<std::uint64_t> executed_{0};  ///< without a seat
+  std::atomic<std::uint64_t> refused_{0};
+  std::atomic<std::uint64_t> blocked_{0};
+  std::atomic<std::uint64_t> handed_back_{0};
+  std::atomic<std::uint64_t> batches_{0};
+};
+
+}  // namespace flexsc::detail
