@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 
@@ -48,6 +49,12 @@ std::optional<EngineKind> engine_kind(std::string_view name) noexcept {
     if (name == to_string(kind)) return kind;
   }
   return std::nullopt;
+}
+
+Engine::Engine() noexcept {
+  // Relaxed: only the number counts.
+  static std::atomic<std::uint64_t> last{0};
+  serial_ = last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
 std::unique_ptr<Engine> Engine::open(const EngineOptions& options) {

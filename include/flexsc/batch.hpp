@@ -15,7 +15,7 @@ namespace flexsc {
 
 /// A recorded call that did not do what its caller was told.
 struct BatchFailure {
-  Call call;
+  Call call;  ///< as it was recorded; what it points to may be gone
   long promised = 0;  ///< what the caller was told (a byte count, or 0)
   long result = 0;    ///< what happened: fewer bytes, or -errno
 };
@@ -31,7 +31,9 @@ struct BatchResult {
 [[nodiscard]] int batch_start(Engine& engine);
 
 /// Executes the recorded calls in order and closes the segment. Without a segment,
-/// returns an empty result. The buffers of recorded calls must be unchanged until then.
+/// returns an empty result. The buffers of recorded calls must be unchanged until then;
+/// vectors and message headers are copied. A thread that ends in a segment makes none of
+/// the calls recorded since its last flush.
 [[nodiscard]] BatchResult batch_flush();
 
 /// Whether the calling thread has an open segment.

@@ -98,7 +98,8 @@ struct FlushedCall {
 };
 
 /// Calls recorded to be executed together, in order, in the calling thread (ESCA's
-/// batching segment). One thread at a time.
+/// batching segment). One thread at a time. Its destructor must not need its engine:
+/// batch_start() keeps a thread's batch until the thread ends or uses another engine.
 class Batch {
  public:
   Batch() = default;
@@ -129,10 +130,12 @@ struct EngineStats {
   std::uint64_t parks = 0;        ///< times a worker went to sleep idle
 };
 
-/// The workers of one process. Thread-safe. Must outlive its channels and batches.
+/// The workers of one process. Thread-safe. Must outlive its channels and the use of its
+/// batches. After fork(), what the parent opened ends the child with a message when it is
+/// used there (destroying it is allowed); open another engine in the child.
 class Engine {
  public:
-  Engine() = default;
+  Engine() noexcept;
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   virtual ~Engine() = default;
@@ -148,6 +151,12 @@ class Engine {
   /// @throws std::system_error
   [[nodiscard]] virtual std::unique_ptr<Batch> make_batch() = 0;
   [[nodiscard]] virtual EngineStats stats() const = 0;
+
+  /// A number that no other engine of this process ever has.
+  [[nodiscard]] std::uint64_t serial() const noexcept { return serial_; }
+
+ private:
+  std::uint64_t serial_;
 };
 
 /// Whether an engine can be used here.
