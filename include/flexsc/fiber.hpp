@@ -43,10 +43,11 @@ struct RuntimeStats {
   std::uint64_t spawned = 0;
   std::uint64_t finished = 0;
   std::uint64_t switches = 0;
-  ChannelStats channels;  ///< sums
-  /// Entries into the kernel by carriers: doorbells, waits and direct calls.
+  std::uint64_t notifies = 0;  ///< crossings of one carrier to wake another
+  ChannelStats channels;       ///< sums
+  /// Entries into the kernel by carriers: doorbells, waits, notifies and direct calls.
   [[nodiscard]] std::uint64_t crossings() const noexcept {
-    return channels.doorbells + channels.waits + channels.direct;
+    return channels.doorbells + channels.waits + channels.direct + notifies;
   }
 };
 

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+// Choosing, switching and calling. The rules are numbered in carrier.hpp.
+#include "carrier.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <thread>
+
+#include "expect.hpp"
+#include "runtime.hpp"
+#include "sanitizer.hpp"
+#include "waiter.hpp"
+
+namespace flexsc::detail {
+namespace {
+
+/// Fibers run between two looks at the outside (inbox, timers, completions).
+constexpr std::size_t kRound = 64;
+/// Calls posted before workers are told although fibers are still ready.
+constexpr std::size_t kSubmitBatch = 8;
+constexpr std::size_t kReapBatch = 64;
+/// Stacks that a carrier keeps to itself.
+constexpr std::size_t kSpareStacks = 64;
+
+constinit thread_local Carrier* this_carrier = nullptr;
+
+[[noreturn]] void overflowed(const FiberControl& fiber) noexcept {
+  std::fprintf(stderr, "flexsc: stack overflow in fiber '%s' (%zu bytes, found by its canary)\n",
+               fiber.name.c_str(), fiber.stack.size);
+  std::abort();
+}
+
+}  // namespace
+
+Carrier* Carrier::of_this_thread() noexcept {
+  return this_carrier;
+}
+
+FiberControl* Carrier::running_fiber() noexcept {
+  return this_carrier != nullptr ? this_carrier->current_ : nullptr;
+}
+
+Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
+                 std::chrono::nanoseconds spin)
+    : runtime_(runtime), index_(index), channel_(std::move(channel)), spin_(spin) {
+  spare_stacks_.reserve(kSpareStacks);
+}
+
+Carrier::~Carrier() {
+  // A waker may still be on its way out of wake() although the fiber it woke has ended.
+  // acquire: pairs with the release at the end of wake().
+  while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && inbox_.empty() && backlog_.empty() &&
+                timers_.empty() && dead_ == nullptr);
+  for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
+}
+
+void Carrier::run() {
+  this_carrier = this;
+  while (true) {
+    take_inbox();
+    fire_timers();
+    settle();
+    if (run_round()) continue;
+    submit();
+    if (steal()) continue;
+    if (runtime_.at_end()) break;
+    if (spin()) continue;
+    sleep();
+  }
+  publish();
+  this_carrier = nullptr;
+}
+
+/// Runs what is ready now, once each; what becomes ready meanwhile has to wait for the
+/// next round. False if there was nothing.
+bool Carrier::run_round() noexcept {
+  FLEXSC_EXPECT(current_ == nullptr && dead_ == nullptr);
+  // relaxed: an estimate; pop_fresh() finds out under the lock.
+  fresh_budget_ = std::min(fresh_count_.load(std::memory_order_relaxed), kRound);
+  ready_budget_ = std::min(ready_.size(), kRound);
+  FiberControl* fiber = next_in_round();
+  if (fiber == nullptr) return false;
+  start(*fiber);
+  Context::switch_to(loop_, fiber->context, false);
+  FLEXSC_EXPECT(current_ == nullptr);
+  bury();
+  submit();
+  return true;
+}
+
+/// Fresh fibers first: they have waited since before this round, as the ready ones have,
+/// and neither can keep the other from running.
+FiberControl* Carrier::next_in_round() noexcept {
+  while (fresh_budget_ > 0) {
+    --fresh_budget_;
+    if (FiberControl* fiber = pop_fresh()) return fiber;
+    fresh_budget_ = 0;
+  }
+  if (ready_budget_ == 0) return nullptr;
+  --ready_budget_;
+  return ready_.pop();
+}
+
+FiberControl* Carrier::pop_fresh() noexcept {
+  const std::scoped_lock lock(fresh_mutex_);
+  FiberControl* fiber = fresh_.pop();
+  // relaxed: a sleeper that reads the larger number before only looks once more.
+  fresh_count_.store(fresh_.size(), std::memory_order_relaxed);
+  return fiber;
+}
+
+/// Makes `fiber` the current one; the caller switches to it.
+void Carrier::start(FiberControl& fiber) noexcept {
+  FLEXSC_EXPECT(fiber.ready_next == nullptr && fiber.fresh_next == nullptr &&
+                fiber.inbox_next == nullptr);
+  if (fiber.state == FiberState::fresh) {
+    FLEXSC_EXPECT(fiber.carrier == nullptr);
+    fiber.carrier = this;
+    fiber.context.prepare(fiber.stack, &Carrier::fiber_main);
+  } else {
+    FLEXSC_EXPECT(fiber.state == FiberState::ready && fiber.carrier == this);
+  }
+  fiber.state = FiberState::running;
+  current_ = &fiber;
+  ++switches_;
+}
+
+/// Switches from the running fiber, whose new state is set, to the next of the round or
+/// to the loop.
+void Carrier::leave(FiberControl& self) noexcept {
+  FLEXSC_EXPECT(current_ == &self && self.state != FiberState::running &&
+                self.state != FiberState::fresh);
+  if (!self.stack.intact()) overflowed(self);
+  const bool ends = self.state == FiberState::finished;
+  FiberControl* next = next_in_round();
+  if (next == nullptr) {
+    current_ = nullptr;
+    Context::switch_to(self.context, loop_, ends);
+  } else if (next == &self) {
+    start(self);
+    return;
+  } else {
+    start(*next);
+    Context::switch_to(self.context, next->context, ends);
+  }
+  FLEXSC_EXPECT(current_ == &self && self.state == FiberState::running);
+  bury();
+}
+
+/// Takes back what the fiber that ran before and ended has left.
+void Carrier::bury() noexcept {
+  if (dead_ == nullptr) return;
+  FiberControl& fiber = *dead_;
+  dead_ = nullptr;
+  FLEXSC_EXPECT(fiber.state == FiberState::finished);
+  fiber.context.forget();
+  if (spare_stacks_.size() < kSpareStacks && fiber.stack.size == runtime_.stacks().pooled_size()) {
+    spare_stacks_.push_back(fiber.stack);  // reserved: does not allocate
+  } else {
+    runtime_.stacks().give(fiber.stack);
+  }
+  fiber.stack = {};
+  const std::shared_ptr<FiberControl> last = std::move(fiber.self);
+  runtime_.fiber_gone();
+}
+
+Stack Carrier::take_stack(std::size_t size) {
+  if (size != runtime_.stacks().pooled_size() || spare_stacks_.empty()) {
+    return runtime_.stacks().take(size);
+  }
+  Stack stack = spare_stacks_.back();
+  spare_stacks_.pop_back();
+#ifdef FLEXSC_ASAN
+  __asan_unpoison_memory_region(stack.bottom, stack.size);
+#endif
+  return stack;
+}
+
+void Carrier::fiber_main() {
+  Carrier& carrier = *this_carrier;
+  carrier.bury();
+  FiberControl& fiber = *carrier.current_;
+  try {
+    fiber.body();
+  } catch (...) {
+    fiber.exception = std::current_exception();
+  }
+  fiber.body = nullptr;  // what it captured goes before anyone learns of the end
+  carrier.finish();
+}
+
+void Carrier::finish() noexcept {
+  FiberControl& fiber = *current_;
+  FLEXSC_EXPECT(fiber.state == FiberState::running && dead_ == nullptr);
+  fiber.state = FiberState::finished;
+  ++finished_;
+  publish();
+  // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
+  // join(). acquire: the joiner's Waiter; pairs with the release of join().
+  const std::uintptr_t before = fiber.end.exchange(FiberControl::kEnded, std::memory_order_acq_rel);
+  FLEXSC_EXPECT(before != FiberControl::kEnded);
+  if (before == FiberControl::kDetached) {
+    if (fiber.exception != nullptr) end_program(fiber);
+  } else if (before != FiberControl::kRunning) {
+    reinterpret_cast<Waiter*>(before)->wake();
+  }
+  dead_ = &fiber;
+  leave(fiber);
+  broken("an ended fiber is not resumed", __FILE__, __LINE__);
+}
+
+void Carrier::make_ready(FiberControl& fiber) noexcept {
+  FLEXSC_EXPECT(fiber.carrier == this && fiber.state == FiberState::parked);
+  fiber.state = FiberState::ready;
+  ready_.push(fiber);
+}
+
+void Carrier::yield() {
+  FiberControl& self = *current_;
+  FLEXSC_EXPECT(self.state == FiberState::running);
+  self.state = FiberState::ready;
+  ready_.push(self);
+  leave(self);
+}
+
+void Carrier::park() noexcept {
+  FiberControl& self = *current_;
+  FLEXSC_EXPECT(self.state == FiberState::running);
+  self.state = FiberState::parked;
+  leave(self);
+}
+
+long Carrier::run_call(const Call& call) {
+  PendingCall pending{*current_, call};
+  // Behind those that found no entry before, so that none waits for ever.
+  if (!backlog_.empty() || !post(pending)) {
+    if (!settle() || !backlog_.empty() || !post(pending)) backlog_.push(pending);
+  }
+  park();
+  return pending.result;
+}
+
+bool Carrier::post(PendingCall& pending) {
+  if (!channel_->post(pending.call, &pending)) return false;
+  if (++unsubmitted_ >= kSubmitBatch) submit();
+  return true;
+}
+
+void Carrier::post_backlog() {
+  while (!backlog_.empty()) {
+    if (!post(backlog_.front())) return;
+    (void)backlog_.pop();
+  }
+}
+
+void Carrier::submit() {
+  if (unsubmitted_ == 0) return;
+  unsubmitted_ = 0;
+  channel_->submit();
+}
+
+/// Makes the fibers ready whose calls are complete, and posts calls that had found no
+/// entry. Whether there were any.
+bool Carrier::settle() {
+  if (channel_->in_flight() == 0) {
+    FLEXSC_EXPECT(backlog_.empty());
+    return false;
+  }
+  std::array<Completion, kReapBatch> done;
+  bool any = false;
+  std::size_t count = 0;
+  do {
+    count = channel_->reap(done);
+    for (const Completion& completion : std::span(done).first(count)) {
+      auto& pending = *static_cast<PendingCall*>(completion.token);
+      pending.result = completion.result;
+      make_ready(pending.fiber);
+    }
+    any = any || count > 0;
+  } while (count == done.size());
+  if (any) post_backlog();
+  return any;
+}
+
+}  // namespace flexsc::detail

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// A carrier: one thread that runs fibers and makes their system calls through a channel.
+///
+/// Rules that always hold:
+///
+///  1. A fiber that has started never leaves its carrier. Everything of a started fiber
+///     but its `end` belongs to the carrier's thread.
+///  2. A fiber is on at most one queue: `fresh_` (never ran), `ready_` (may go on) or
+///     `inbox_` (woken by another thread, not yet noticed). FiberState says which, except
+///     that a fiber in an inbox is still `parked`: only its carrier changes its state.
+///  3. Private to the carrier's thread: ready_, timers_, backlog_, spare_stacks_, current_,
+///     the channel (but for notify()) and all counters without "published".
+///     Touched by other threads: inbox_ (they push), fresh_ (they push and steal, under
+///     fresh_mutex_), sleeping_, wakers_, the published counters.
+///  4. Who moves a fiber where:
+///       spawn            -> fresh_ of a carrier                      any thread
+///       steal            fresh_ of one -> fresh_ of another          the idle carrier
+///       next_in_round    fresh_ or ready_ -> running                 its carrier
+///       yield            running -> ready_                           the fiber
+///       park, run_call   running -> parked                           the fiber
+///       wake             parked -> ready_, or into the inbox_        its carrier; any other
+///       take_inbox       inbox_ -> ready_                            its carrier
+///       settle           parked -> ready_ (its call is complete)     its carrier
+///       finish           running -> finished                         the fiber
+///  5. A parked fiber has exactly one wake-up to come: one completion, one timer or one
+///     wake(). Nothing wakes a fiber that is not parked or about to park: a wake-up from
+///     another thread that overtakes park() stays in the inbox until the fiber is off its
+///     stack, since its carrier looks there only in between.
+///  6. Locks: fresh_mutex_ is a leaf (nothing is locked and nothing waits while it is
+///     held). A WaitQueue's guard is a leaf too. No lock is held over a switch.
+///  7. On the way of a system call (run_call, settle) nothing is allocated, no lock is
+///     taken and nothing is written that another carrier writes.
+///
+/// Sleeping. A carrier sleeps in Channel::wait() and only others' work can be missed:
+///   sleeper:  sleeping_ = true;   look at inbox_, all fresh_ and the end;   wait()
+///   others:   push to inbox_ or fresh_ (or end);   read sleeping_;   if set, notify()
+/// All four accesses are sequentially consistent, so of the two reads at least one sees
+/// the other side's write. notify() is sticky, so it may come before wait() begins. Whoever
+/// notifies takes the flag away first: one sleep costs one notify().
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "fiber_control.hpp"
+#include "flexsc/engine.hpp"
+#include "flexsc/fiber.hpp"
+#include "timers.hpp"
+
+namespace flexsc::detail {
+
+class RuntimeImpl;
+
+/// A call whose fiber is parked on it. Lives on that fiber's stack; its address is the
+/// completion token.
+struct PendingCall {
+  FiberControl& fiber;
+  const Call& call;
+  long result = 0;
+  PendingCall* backlog_next = nullptr;
+};
+
+class alignas(64) Carrier {
+ public:
+  Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
+          std::chrono::nanoseconds spin);
+  Carrier(const Carrier&) = delete;
+  Carrier& operator=(const Carrier&) = delete;
+  /// After run() has returned. Waits for the last of the wakers to be gone.
+  ~Carrier();
+
+  /// The carrier whose thread this is, or null.
+  [[nodiscard]] static Carrier* of_this_thread() noexcept;
+  /// The fiber that the caller is in, or null.
+  [[nodiscard]] static FiberControl* running_fiber() noexcept;
+
+  /// Body of the thread: runs fibers until the runtime is at its end.
+  void run();
+
+  // In a fiber of this carrier.
+  [[nodiscard]] long run_call(const Call& call);
+  void yield();
+  void park() noexcept;
+  void sleep_until(Clock::time_point when);
+  [[nodiscard]] TimerHeap& timers() noexcept { return timers_; }
+
+  // In this carrier's thread.
+  [[nodiscard]] Stack take_stack(std::size_t size);
+
+  // From any thread.
+  /// Makes a parked (or parking) fiber of this carrier ready. The caller owes the fiber
+  /// its one wake-up.
+  void wake(FiberControl& fiber) noexcept;
+  /// Takes a fiber that has not started.
+  void push_fresh(FiberControl& fiber) noexcept;
+  /// Ends its sleep, if it sleeps; whether it did.
+  bool rouse() noexcept;
+  /// A look at whether fresh fibers wait here. seq_cst: part of the sleeping handshake.
+  [[nodiscard]] bool has_fresh() const noexcept {
+    return fresh_count_.load(std::memory_order_seq_cst) != 0;
+  }
+  /// Adds the counters, as of this carrier's last pass or the end of its last fiber.
+  void add_stats(RuntimeStats& stats) const noexcept;
+
+  [[nodiscard]] RuntimeImpl& runtime() const noexcept { return runtime_; }
+  [[nodiscard]] const FiberControl* current() const noexcept { return current_; }
+
+ private:
+  static void fiber_main();
+  [[noreturn]] void finish() noexcept;
+
+  // Choosing and switching (carrier.cpp).
+  [[nodiscard]] bool run_round() noexcept;
+  [[nodiscard]] FiberControl* next_in_round() noexcept;
+  [[nodiscard]] FiberControl* pop_fresh() noexcept;
+  void start(FiberControl& fiber) noexcept;
+  void leave(FiberControl& self) noexcept;
+  void bury() noexcept;
+  void make_ready(FiberControl& fiber) noexcept;
+
+  // Calls (carrier.cpp).
+  [[nodiscard]] bool post(PendingCall& pending);
+  void post_backlog();
+  bool settle();
+  void submit();
+
+  // Nothing to run (carrier_idle.cpp).
+  bool take_inbox() noexcept;
+  bool fire_timers() noexcept;
+  [[nodiscard]] bool steal() noexcept;
+  [[nodiscard]] bool spin();
+  void sleep();
+  void publish() noexcept;
+
+  RuntimeImpl& runtime_;
+  const std::size_t index_;
+  const std::unique_ptr<Channel> channel_;
+  const std::chrono::nanoseconds spin_;
+
+  // Private to the thread.
+  Context loop_;
+  FiberControl* current_ = nullptr;
+  FiberControl* dead_ = nullptr;  ///< finished, its stack left but not yet reused
+  ReadyQueue ready_;
+  std::size_t fresh_budget_ = 0;  ///< fresh and ready fibers left in this round
+  std::size_t ready_budget_ = 0;
+  TimerHeap timers_;
+  Fifo<PendingCall, &PendingCall::backlog_next> backlog_;  ///< calls that found no entry
+  std::size_t unsubmitted_ = 0;
+  std::vector<Stack> spare_stacks_;
+  std::uint64_t switches_ = 0;
+  std::uint64_t finished_ = 0;
+  std::uint64_t notifies_ = 0;
+
+  // Shared. On lines of their own: others' pushes must not disturb what is above.
+  alignas(64) Inbox inbox_;
+  std::atomic<bool> sleeping_{false};
+  std::atomic<unsigned> wakers_{0};  ///< threads inside wake() from outside
+
+  alignas(64) std::mutex fresh_mutex_;
+  FreshQueue fresh_;                         ///< guarded by fresh_mutex_
+  std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
+
+  static constexpr std::size_t kPublished = 9;
+  alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
+};
+
+}  // namespace flexsc::detail

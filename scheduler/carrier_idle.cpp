@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+// What a carrier does between rounds, and how others reach it. The rules and the sleeping
+// handshake are in carrier.hpp.
+#include <algorithm>
+
+#include "carrier.hpp"
+#include "expect.hpp"
+#include "runtime.hpp"
+
+namespace flexsc::detail {
+namespace {
+
+/// Fibers that a thief takes at a time.
+constexpr std::size_t kStealBatch = 32;
+/// Looks at the completions between two looks at the clock while spinning.
+constexpr int kLooksPerClock = 16;
+
+/// Makes its fiber ready.
+class Alarm final : public Timer {
+ public:
+  Alarm(Clock::time_point when, FiberControl& fiber) noexcept : Timer(when), fiber_(fiber) {}
+  void expire() noexcept override { fiber_.carrier->wake(fiber_); }
+
+ private:
+  FiberControl& fiber_;
+};
+
+inline void relax_cpu() noexcept {
+  __builtin_ia32_pause();
+}
+
+}  // namespace
+
+// ---- How others reach a carrier.
+
+void Carrier::wake(FiberControl& fiber) noexcept {
+  if (of_this_thread() == this) return make_ready(fiber);
+  // The fiber cannot run, hence not end, before the push; so until then the carrier
+  // exists. Afterwards wakers_ keeps it: relaxed, as the push releases it, and who
+  // destroys the carrier has learnt of the end of a fiber that was taken off the inbox.
+  wakers_.fetch_add(1, std::memory_order_relaxed);
+  inbox_.push(fiber);
+  rouse();
+  // release: pairs with the acquire in ~Carrier().
+  wakers_.fetch_sub(1, std::memory_order_release);
+}
+
+void Carrier::push_fresh(FiberControl& fiber) noexcept {
+  FLEXSC_EXPECT(fiber.state == FiberState::fresh && fiber.carrier == nullptr);
+  {
+    const std::scoped_lock lock(fresh_mutex_);
+    fresh_.push(fiber);
+    // seq_cst: handshake with sleep(), which reads it in has_fresh().
+    fresh_count_.store(fresh_.size(), std::memory_order_seq_cst);
+  }
+  if (!rouse()) runtime_.rouse_one();
+}
+
+bool Carrier::rouse() noexcept {
+  // seq_cst: handshake with sleep(). The plain read first keeps the line shared.
+  if (!sleeping_.load(std::memory_order_seq_cst)) return false;
+  if (!sleeping_.exchange(false, std::memory_order_seq_cst)) return false;
+  channel_->notify();
+  if (Carrier* here = of_this_thread()) ++here->notifies_;
+  return true;
+}
+
+void Carrier::add_stats(RuntimeStats& stats) const noexcept {
+  // relaxed: numbers, nothing is concluded from one about another; pairs with publish().
+  std::array<std::uint64_t, kPublished> value{};
+  for (std::size_t i = 0; i < kPublished; ++i) {
+    value[i] = published_[i].load(std::memory_order_relaxed);
+  }
+  stats.finished += value[0];
+  stats.switches += value[1];
+  stats.notifies += value[2];
+  stats.channels.posted += value[3];
+  stats.channels.reaped += value[4];
+  stats.channels.direct += value[5];
+  stats.channels.doorbells += value[6];
+  stats.channels.waits += value[7];
+  stats.channels.full += value[8];
+}
+
+// ---- What the carrier does itself.
+
+void Carrier::publish() noexcept {
+  const ChannelStats& channel = channel_->stats();
+  const std::array<std::uint64_t, kPublished> value{
+      finished_,      switches_,         notifies_,     channel.posted, channel.reaped,
+      channel.direct, channel.doorbells, channel.waits, channel.full};
+  for (std::size_t i = 0; i < kPublished; ++i) {
+    published_[i].store(value[i], std::memory_order_relaxed);  // pairs with add_stats()
+  }
+}
+
+bool Carrier::take_inbox() noexcept {
+  bool any = false;
+  inbox_.take_all([&](FiberControl& fiber) {
+    make_ready(fiber);
+    any = true;
+  });
+  return any;
+}
+
+bool Carrier::fire_timers() noexcept {
+  return !timers_.empty() && timers_.expire(Clock::now()) > 0;
+}
+
+void Carrier::sleep_until(Clock::time_point when) {
+  Alarm alarm(when, *current_);
+  timers_.add(alarm);
+  park();
+  FLEXSC_EXPECT(!alarm.pending());
+}
+
+/// Takes the older half of another carrier's fresh fibers.
+bool Carrier::steal() noexcept {
+  const std::size_t carriers = runtime_.carriers();
+  for (std::size_t i = 1; i < carriers; ++i) {
+    Carrier& victim = runtime_.carrier((index_ + i) % carriers);
+    if (!victim.has_fresh()) continue;
+    FreshQueue loot;
+    {
+      const std::scoped_lock lock(victim.fresh_mutex_);
+      const std::size_t share = std::min((victim.fresh_.size() + 1) / 2, kStealBatch);
+      while (loot.size() < share) loot.push(*victim.fresh_.pop());
+      victim.fresh_count_.store(victim.fresh_.size(), std::memory_order_relaxed);
+    }
+    if (loot.empty()) continue;
+    const bool several = loot.size() > 1;
+    {
+      // Not both locks at once (rule 6). In between, the loot is on no queue, so another
+      // thief may have gone to sleep over it: rouse_one() below.
+      const std::scoped_lock lock(fresh_mutex_);
+      while (FiberControl* fiber = loot.pop()) fresh_.push(*fiber);
+      fresh_count_.store(fresh_.size(), std::memory_order_seq_cst);
+    }
+    if (several) runtime_.rouse_one();
+    return true;
+  }
+  return false;
+}
+
+/// Polls for a while. Whether there is something to do.
+bool Carrier::spin() {
+  if (channel_->in_flight() == 0) return false;
+  Clock::time_point end = Clock::now() + spin_;
+  if (!timers_.empty()) end = std::min(end, timers_.next());
+  do {
+    for (int look = 0; look < kLooksPerClock; ++look) {
+      if (settle() || take_inbox()) return true;
+      if (fresh_count_.load(std::memory_order_relaxed) != 0) return true;
+      relax_cpu();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
+
+void Carrier::sleep() {
+  // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
+  sleeping_.store(true, std::memory_order_seq_cst);
+  if (inbox_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
+    std::chrono::nanoseconds timeout{-1};
+    if (!timers_.empty()) {
+      timeout = std::max(std::chrono::nanoseconds{0}, timers_.next() - Clock::now());
+    }
+    publish();
+    channel_->wait(timeout);
+  }
+  // relaxed: whoever reads true until this is seen makes the next wait() return early.
+  sleeping_.store(false, std::memory_order_relaxed);
+}
+
+}  // namespace flexsc::detail

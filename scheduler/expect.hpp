@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Checks that stay in every build: a broken invariant of the scheduler would otherwise
+/// show as a stack of one fiber run by two carriers, far from its cause.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace flexsc::detail {
+
+[[noreturn, gnu::cold, gnu::noinline]] inline void broken(const char* what, const char* file,
+                                                          int line) noexcept {
+  std::fprintf(stderr, "flexsc: internal error at %s:%d: %s does not hold\n", file, line, what);
+  std::abort();
+}
+
+}  // namespace flexsc::detail
+
+#define FLEXSC_EXPECT(condition) \
+  ((condition) ? void() : ::flexsc::detail::broken(#condition, __FILE__, __LINE__))

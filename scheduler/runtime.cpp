@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include "runtime.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include "expect.hpp"
+#include "overflow.hpp"
+
+namespace flexsc::detail {
+namespace {
+
+constexpr int kMostCpus = 1 << 16;
+
+/// A CPU set of any size.
+class CpuSet {
+ public:
+  explicit CpuSet(int cpus) : cpus_(cpus), set_(CPU_ALLOC(static_cast<std::size_t>(cpus))) {
+    if (set_ == nullptr) throw std::bad_alloc();
+    CPU_ZERO_S(bytes(), set_);
+  }
+  CpuSet(const CpuSet&) = delete;
+  CpuSet& operator=(const CpuSet&) = delete;
+  ~CpuSet() { CPU_FREE(set_); }
+
+  [[nodiscard]] std::size_t bytes() const noexcept {
+    return CPU_ALLOC_SIZE(static_cast<std::size_t>(cpus_));
+  }
+  [[nodiscard]] cpu_set_t* get() const noexcept { return set_; }
+  [[nodiscard]] bool has(int cpu) const noexcept {
+    return CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes(), set_);
+  }
+  void add(int cpu) noexcept { CPU_SET_S(static_cast<std::size_t>(cpu), bytes(), set_); }
+
+ private:
+  int cpus_;
+  cpu_set_t* set_;
+};
+
+/// The CPUs on which the calling thread may run.
+std::vector<int> allowed_cpus() {
+  for (int size = 1024; size <= kMostCpus; size *= 2) {
+    const CpuSet set(size);
+    if (sched_getaffinity(0, set.bytes(), set.get()) != 0) {
+      if (errno == EINVAL) continue;  // the kernel knows more CPUs than that
+      throw std::system_error(errno, std::generic_category(), "sched_getaffinity");
+    }
+    std::vector<int> cpus;
+    for (int cpu = 0; cpu < size; ++cpu) {
+      if (set.has(cpu)) cpus.push_back(cpu);
+    }
+    return cpus;
+  }
+  throw std::system_error(EINVAL, std::generic_category(), "sched_getaffinity");
+}
+
+void pin(std::thread& thread, int cpu) {
+  int error = EINVAL;
+  if (cpu >= 0 && cpu < kMostCpus) {
+    CpuSet set(std::max(cpu + 1, 1024));
+    set.add(cpu);
+    error = pthread_setaffinity_np(thread.native_handle(), set.bytes(), set.get());
+  }
+  if (error != 0) {
+    throw std::system_error(error, std::generic_category(),
+                            "cannot pin a carrier thread to CPU " + std::to_string(cpu) +
+                                " (see RuntimeOptions::carrier_cpus; is it among the CPUs of this "
+                                "process, as taskset -p shows them?)");
+  }
+}
+
+}  // namespace
+
+RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
+    : engine_(Engine::open(options.engine)),
+      stack_size_(stack_size_for(options.stack_bytes)),
+      stacks_(stack_size_) {
+  install_overflow_handler();
+  const std::vector<int> cpus =
+      options.carrier_cpus.empty() ? allowed_cpus() : options.carrier_cpus;
+  carriers_.reserve(cpus.size());
+  for (std::size_t i = 0; i < cpus.size(); ++i) {
+    carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options.spin));
+  }
+  // Threads last: they look at all carriers, so all of them must be there.
+  threads_.reserve(cpus.size());
+  try {
+    for (std::size_t i = 0; i < cpus.size(); ++i) {
+      threads_.emplace_back([this, i] {
+        const SignalStack signal_stack;
+        carriers_[i]->run();
+      });
+      pin(threads_.back(), cpus[i]);
+      const std::string name = "flexsc/" + std::to_string(i);
+      (void)pthread_setname_np(threads_.back().native_handle(), name.substr(0, 15).c_str());
+    }
+  } catch (...) {
+    stop();
+    throw;
+  }
+}
+
+RuntimeImpl::~RuntimeImpl() {
+  const Carrier* here = Carrier::of_this_thread();
+  // It would wait for the fiber it is called from.
+  FLEXSC_EXPECT(here == nullptr || &here->runtime() != this);
+  stop();
+}
+
+void RuntimeImpl::stop() noexcept {
+  stopping_.store(true, std::memory_order_seq_cst);
+  rouse_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+bool RuntimeImpl::at_end() const noexcept {
+  // seq_cst both: a carrier that sleeps over one of them is roused by whoever wrote the
+  // later of the two: stop() or fiber_gone().
+  return stopping_.load(std::memory_order_seq_cst) && live_.load(std::memory_order_seq_cst) == 0;
+}
+
+void RuntimeImpl::fiber_gone() noexcept {
+  const std::size_t before = live_.fetch_sub(1, std::memory_order_seq_cst);
+  FLEXSC_EXPECT(before > 0);
+  if (before == 1 && stopping_.load(std::memory_order_seq_cst)) rouse_all();
+}
+
+bool RuntimeImpl::any_fresh() const noexcept {
+  return std::any_of(carriers_.begin(), carriers_.end(),
+                     [](const auto& carrier) { return carrier->has_fresh(); });
+}
+
+void RuntimeImpl::rouse_one() noexcept {
+  for (const auto& carrier : carriers_) {
+    if (carrier->rouse()) return;
+  }
+}
+
+void RuntimeImpl::rouse_all() noexcept {
+  for (const auto& carrier : carriers_) carrier->rouse();
+}
+
+std::shared_ptr<FiberControl> RuntimeImpl::spawn(std::function<void()> body, SpawnOptions options) {
+  Carrier* here = Carrier::of_this_thread();
+  if (here != nullptr && &here->runtime() != this) here = nullptr;
+
+  auto fiber = std::make_shared<FiberControl>(std::move(body), std::move(options.name));
+  const std::size_t size =
+      options.stack_bytes == 0 ? stack_size_ : stack_size_for(options.stack_bytes);
+  fiber->stack = here != nullptr ? here->take_stack(size) : stacks_.take(size);
+  fiber->self = fiber;
+
+  live_.fetch_add(1, std::memory_order_seq_cst);
+  spawned_.fetch_add(1, std::memory_order_relaxed);
+  if (here == nullptr) {
+    here =
+        carriers_[next_carrier_.fetch_add(1, std::memory_order_relaxed) % carriers_.size()].get();
+  }
+  here->push_fresh(*fiber);
+  return fiber;
+}
+
+RuntimeStats RuntimeImpl::stats() const noexcept {
+  RuntimeStats stats;
+  stats.spawned = spawned_.load(std::memory_order_relaxed);
+  for (const auto& carrier : carriers_) carrier->add_stats(stats);
+  return stats;
+}
+
+void end_program(const FiberControl& fiber) noexcept {
+  std::fprintf(stderr, "flexsc: the detached fiber '%s' ended with an exception\n",
+               fiber.name.c_str());
+  // Out of a noexcept function, so std::terminate() is called with the exception active.
+  std::rethrow_exception(fiber.exception);
+}
+
+}  // namespace flexsc::detail

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include "stack.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <new>
+
+#include "expect.hpp"
+#include "sanitizer.hpp"
+
+namespace flexsc::detail {
+namespace {
+
+constexpr std::array<std::uint64_t, 4> kCanary = {0x464c455853432d31, 0xdeadbeefcafef00d,
+                                                  0x0123456789abcdef, 0x464c455853432d32};
+/// Stacks kept warm. Beyond that memory goes back to the system.
+constexpr std::size_t kKeepWarm = 1024;
+constexpr std::size_t kStacksPerSlab = 64;
+/// Mappings that guards leave to the rest of the program: malloc, libraries, files.
+constexpr long kMappingsLeft = 8192;
+
+std::size_t page_size() noexcept {
+  static const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
+/// How many guards this process may have, from vm.max_map_count.
+long guard_limit() noexcept {
+  static const long limit = [] {
+    long mappings = 65530;  // the kernel's default
+    if (std::FILE* file = std::fopen("/proc/sys/vm/max_map_count", "re")) {
+      if (std::fscanf(file, "%ld", &mappings) != 1) mappings = 65530;  // NOLINT(cert-err34-c)
+      (void)std::fclose(file);
+    }
+    return std::max(0L, (mappings - kMappingsLeft) / 2);
+  }();
+  return limit;
+}
+
+/// Guards of all pools. Relaxed: a budget, it orders nothing.
+std::atomic<long> guards{0};
+
+void say_unguarded(const char* why) noexcept {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true, std::memory_order_relaxed)) return;  // relaxed: only who is first
+  std::fprintf(stderr,
+               "flexsc: %s: further fiber stacks have no guard page, only a canary that is "
+               "checked when the fiber is switched away. More guards need a larger "
+               "vm.max_map_count (two mappings for each).\n",
+               why);
+}
+
+std::byte* map(std::size_t size) noexcept {
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+}
+
+/// Writes the canary, and takes back what an ended fiber's frames left poisoned.
+void prepare(const Stack& stack) noexcept {
+#ifdef FLEXSC_ASAN
+  __asan_unpoison_memory_region(stack.bottom, stack.size);
+#endif
+  if (!stack.guarded) {
+    std::copy(kCanary.begin(), kCanary.end(), reinterpret_cast<std::uint64_t*>(stack.bottom));
+  }
+}
+
+}  // namespace
+
+bool Stack::intact() const noexcept {
+  return guarded ||
+         std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
+}
+
+bool Stack::in_guard(const void* address) const noexcept {
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  const auto end = reinterpret_cast<std::uintptr_t>(bottom);
+  return guarded && at < end && at >= end - page_size();
+}
+
+std::size_t stack_size_for(std::size_t usable) noexcept {
+  const std::size_t page = page_size();
+  const std::size_t wanted = std::max(usable, 4 * page) * kStackFactor;
+  return (wanted + page - 1) / page * page;
+}
+
+StackPool::~StackPool() {
+  for (const Stack& stack : free_) {
+    if (!stack.in_slab) unmap(stack);
+  }
+  for (const Stack& slab : slabs_) munmap(slab.bottom, slab.size);
+}
+
+Stack StackPool::take(std::size_t size) {
+  if (size == pooled_size_) {
+    const std::scoped_lock lock(mutex_);
+    if (!free_.empty()) {
+      const Stack stack = free_.back();
+      free_.pop_back();
+      prepare(stack);
+      return stack;
+    }
+  }
+  if (guards.fetch_add(1, std::memory_order_relaxed) < guard_limit()) {
+    const std::size_t page = page_size();
+    std::byte* memory = map(size + page);
+    if (memory != nullptr) {
+      if (mprotect(memory, page, PROT_NONE) == 0) {
+        const Stack stack{memory + page, size, true, false};
+        prepare(stack);
+        return stack;
+      }
+      munmap(memory, size + page);
+    }
+    say_unguarded("the kernel refused a guard page (out of mappings)");
+  } else {
+    say_unguarded("half of vm.max_map_count is used by guard pages");
+  }
+  guards.fetch_sub(1, std::memory_order_relaxed);
+
+  if (size == pooled_size_) return from_slab();
+  std::byte* memory = map(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  const Stack stack{memory, size, false, false};
+  prepare(stack);
+  return stack;
+}
+
+/// Unguarded stacks are cut from larger mappings, as a mapping for each would run into
+/// the same limit as the guards.
+Stack StackPool::from_slab() {
+  const std::scoped_lock lock(mutex_);
+  if (free_.empty()) {
+    const std::size_t bytes = pooled_size_ * kStacksPerSlab;
+    std::byte* memory = map(bytes);
+    if (memory == nullptr) throw std::bad_alloc();
+    slabs_.push_back({memory, bytes, false, true});
+    free_.reserve(free_.size() + kStacksPerSlab);
+    for (std::size_t i = kStacksPerSlab; i-- > 0;) {
+      free_.push_back({memory + i * pooled_size_, pooled_size_, false, true});
+    }
+  }
+  const Stack stack = free_.back();
+  free_.pop_back();
+  prepare(stack);
+  return stack;
+}
+
+void StackPool::give(Stack stack) noexcept {
+  FLEXSC_EXPECT(stack.bottom != nullptr);
+  if (stack.size != pooled_size_) return unmap(stack);
+  const std::scoped_lock lock(mutex_);
+  const bool warm = free_.size() < kKeepWarm;
+  if (!warm && !stack.in_slab) return unmap(stack);
+  if (!warm) madvise(stack.bottom, stack.size, MADV_DONTNEED);
+  try {
+    free_.push_back(stack);
+  } catch (const std::bad_alloc&) {
+    if (!stack.in_slab) unmap(stack);  // one in a slab goes with the slab
+  }
+}
+
+void StackPool::unmap(const Stack& stack) noexcept {
+  const std::size_t guard = stack.guarded ? page_size() : 0;
+#ifdef FLEXSC_ASAN
+  __asan_unpoison_memory_region(stack.bottom, stack.size);
+#endif
+  munmap(stack.bottom - guard, stack.size + guard);
+  if (stack.guarded) guards.fetch_sub(1, std::memory_order_relaxed);
+}
+
+}  // namespace flexsc::detail

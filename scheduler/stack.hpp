@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Stacks of fibers: mapped lazily, guarded below while the system lets us, pooled.
+#pragma once
+
+#include <cstddef>
+#include <mutex>
+#include <vector>
+
+namespace flexsc::detail {
+
+/// A stack. Usable memory is [bottom, bottom + size); it grows down from the end.
+struct Stack {
+  std::byte* bottom = nullptr;
+  std::size_t size = 0;
+  /// Whether an inaccessible page lies below. Otherwise the lowest words hold a canary.
+  bool guarded = false;
+  /// Part of a larger mapping that the pool unmaps as a whole.
+  bool in_slab = false;
+
+  [[nodiscard]] std::byte* top() const noexcept { return bottom + size; }
+  /// False when something has written over the end of an unguarded stack.
+  [[nodiscard]] bool intact() const noexcept;
+  /// Whether `address` lies in the guard below.
+  [[nodiscard]] bool in_guard(const void* address) const noexcept;
+};
+
+/// Size of a stack with room for `usable` bytes: whole pages, more under sanitizers.
+[[nodiscard]] std::size_t stack_size_for(std::size_t usable) noexcept;
+
+/// Stacks of one size are kept for reuse, others are unmapped when they are given back.
+///
+/// Every guard costs two kernel mappings, and a process has about 65,000 of them
+/// (vm.max_map_count). When guards run out the pool says so once on stderr and goes on
+/// with stacks cut from larger mappings, unguarded, with a canary.
+///
+/// Thread-safe.
+class StackPool {
+ public:
+  explicit StackPool(std::size_t pooled_size) noexcept : pooled_size_(pooled_size) {}
+  StackPool(const StackPool&) = delete;
+  StackPool& operator=(const StackPool&) = delete;
+  ~StackPool();
+
+  /// `size` as of stack_size_for(). @throws std::bad_alloc
+  [[nodiscard]] Stack take(std::size_t size);
+  void give(Stack stack) noexcept;
+
+  [[nodiscard]] std::size_t pooled_size() const noexcept { return pooled_size_; }
+
+ private:
+  [[nodiscard]] Stack from_slab();
+  void unmap(const Stack& stack) noexcept;
+
+  const std::size_t pooled_size_;
+  std::mutex mutex_;
+  std::vector<Stack> free_;
+  std::vector<Stack> slabs_;  ///< each one whole mapping
+};
+
+}  // namespace flexsc::detail
