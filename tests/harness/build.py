@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""Configures and builds the programs, plain or under sanitizers."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from paths import BUILD, ROOT, HarnessError
+
+SANITIZERS = {"plain": "", "asan": "address,undefined", "tsan": "thread"}
+
+
+def folder(variant: str) -> Path:
+    return BUILD if variant == "plain" else BUILD / variant
+
+
+def run(command: list[str], failure: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise HarnessError(f"{command[0]} is not installed: run `./run setup`")
+    sys.stdout.flush()
+    if subprocess.run(command, check=False).returncode != 0:
+        raise HarnessError(failure)
+
+
+def build(variant: str, prefix: Sequence[str] = ()) -> Path:
+    """The prefix is for what the build itself runs: test programs, to list their cases."""
+    dest = folder(variant)
+    run(["cmake", "-S", str(ROOT), "-B", str(dest), "-G", "Ninja", "--log-level=WARNING",
+         f"-DFLEXSC_SANITIZE={SANITIZERS[variant]}"],
+        f"cmake could not configure {dest}: its message is above (a missing package: `./run setup`; "
+        "a stale cache: `./run clean`)")
+    run([*prefix, "ninja", "-C", str(dest)],
+        f"the {variant} build failed: the compiler's messages are above")
+    return dest
+
+
+if __name__ == "__main__":
+    try:
+        build(sys.argv[1] if len(sys.argv) > 1 else "plain")
+    except HarnessError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Checks of the C++ sources."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import build
+from paths import BUILD, ROOT, HarnessError
+
+CPP_SUFFIXES = {".cpp", ".hpp"}
+# What clang-tidy reads; the macros of GoogleTest are not to its taste.
+TIDY_FOLDERS = ("libflexsc", "scheduler", "demo-server", "bench")
+WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+
+
+def tool(name: str, *arguments: str, text: str | None = None,
+         cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    if shutil.which(name) is None:
+        raise HarnessError(f"{name} is not installed: run `./run setup`")
+    return subprocess.run([name, *arguments], input=text, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, check=False, cwd=cwd)
+
+
+def clang_format(files: list[Path]) -> list[str]:
+    sources = [str(path) for path in files if path.suffix in CPP_SUFFIXES]
+    if not sources:
+        return []
+    result = tool("clang-format", "--dry-run", "-Werror", *sources)
+    problems = [line for line in result.stdout.splitlines() if "error:" in line]
+    if problems:
+        problems.append("mend with: clang-format -i FILE...")
+    return problems or (result.stdout.splitlines() if result.returncode else [])
+
+
+def headers(files: list[Path]) -> list[str]:
+    """Each public header compiles with nothing before it; the one shared with the kernel in C too."""
+    problems = []
+    include = ROOT / "include"
+    for path in (path for path in files if path.is_relative_to(include)):
+        source = f"#include <{path.relative_to(include)}>\n"
+        languages = [("g++", "c++", "c++20")]
+        if path.suffix == ".h":
+            languages.append(("gcc", "c", "c11"))
+        for compiler, language, standard in languages:
+            result = tool(compiler, "-x", language, f"-std={standard}", *WARNINGS,
+                          "-fsyntax-only", f"-I{include}", "-", text=source)
+            if result.returncode:
+                problems += [f"{path.relative_to(ROOT)} does not stand alone as {language}:",
+                             result.stdout]
+    return problems
+
+
+def configured() -> list[dict[str, str]]:
+    """The compile commands of the plain build, which are made without building it."""
+    database = BUILD / "compile_commands.json"
+    build.run(["cmake", "-S", str(ROOT), "-B", str(BUILD), "-G", "Ninja", "--log-level=WARNING"],
+              f"cmake could not configure {BUILD}: its message is above")
+    folders = tuple(str(ROOT / folder) + "/" for folder in TIDY_FOLDERS)
+    units = {unit["file"]: unit for unit in json.loads(database.read_text())
+             if unit["file"].startswith(folders) and unit["file"].endswith(".cpp")}
+    return [units[name] for name in sorted(units)]
+
+
+def unit_key(unit: dict[str, str]) -> str | None:
+    """Equal keys mean equal verdicts: everything the checker sees, comments (NOLINT) included."""
+    words = shlex.split(unit["command"])
+    kept = [word for word in words[1:] if word != "-c" and word != unit["file"]]
+    if "-o" in kept:
+        at = kept.index("-o")
+        del kept[at:at + 2]
+    result = subprocess.run(["clang++", *kept, "-w", "-E", "-C", unit["file"]], capture_output=True,
+                            cwd=unit["directory"], check=False)
+    if result.returncode != 0:
+        return None
+    version = tool("clang-tidy", "--version").stdout
+    settings = (ROOT / ".clang-tidy").read_bytes()
+    return hashlib.sha256(repr((version, kept)).encode() + settings + result.stdout).hexdigest()
+
+
+def tidy_unit(unit: dict[str, str]) -> list[str]:
+    """Remembers units that were clean, so that only changed ones are read again."""
+    key = unit_key(unit)
+    stamp = BUILD / "lint/tidy" / (key or "none")
+    if key and stamp.exists():
+        return []
+    result = tool("clang-tidy", "-p", str(BUILD), "--quiet", unit["file"])
+    if result.returncode:
+        return [line for line in result.stdout.splitlines() if "warnings generated" not in line]
+    if key:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+    return []
+
+
+def clang_tidy(_files: list[Path]) -> list[str]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [line for problems in pool.map(tidy_unit, configured()) for line in problems]

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""
+The guest suite: each line is one guest, booted in every kernel. To add a test that needs the
+module, add a line to SUITES; a GoogleTest program build/bin/flexsc-guest-* needs none, it is found.
+"""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import accel
+import boot
+import counts
+import initramfs
+import kernels
+import kmod
+import qemu
+from paths import BUILD, HarnessError
+
+RESULTS = "results.json"
+# Series whose absence is accepted, separated by spaces.
+ALLOW_MISSING = "FLEXSC_ALLOW_MISSING_KERNELS"
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    command: str  # for the guest's shell
+    gtest: bool = True  # counts each case; otherwise the whole command is one test
+    cpus: int = 2
+    memory: int = 1024
+    timeout: float = 300
+    module: bool = True
+    host_files: tuple[tuple[str, str], ...] = ()  # (path here, path in the guest)
+
+
+SUITES: tuple[Suite, ...] = (
+    Suite("module-reload", "for i in 1 2 3 4 5; do rmmod flexsc && insmod /lib/flexsc.ko || exit 1; "
+          "done; test -c /dev/flexsc", gtest=False),
+)
+
+
+def is_gtest(path: Path) -> bool:
+    return b"gtest_output" in path.read_bytes()
+
+
+def discovered() -> list[Suite]:
+    """Built test programs that no line above runs."""
+    named = {word for suite in SUITES for word in re.findall(r"flexsc-guest-[\w-]+", suite.command)}
+    return [Suite(name, name) for name, path in initramfs.built_programs().items()
+            if name.startswith("flexsc-guest-") and name not in named and is_gtest(path)]
+
+
+def all_suites() -> list[Suite]:
+    return [*SUITES, *discovered()]
+
+
+def run_one(suite: Suite, kernel: kernels.Kernel) -> counts.Counts:
+    out = BUILD / "guest/out" / f"{suite.name}-{kernel.release}"
+    shutil.rmtree(out, ignore_errors=True)
+    command = suite.command
+    if suite.gtest:
+        command += f" --gtest_output=json:/out/{RESULTS}"
+    machine = qemu.Machine(kernel, suite.cpus, suite.memory, accel=accel.choose(kernel, "auto"))
+    payload = initramfs.Payload(command, module=kmod.build(kernel) if suite.module else None,
+                                files=tuple((Path(host), guest)
+                                            for host, guest in suite.host_files))
+    run = boot.Run(suite.name, machine, payload, suite.timeout, out)
+    print(f"\n-- {suite.name} on Linux {kernel.release}", flush=True)
+    outcome = boot.boot(run)
+    boot.announce(run, outcome)
+    return count(suite, kernel, outcome, out / RESULTS)
+
+
+def count(suite: Suite, kernel: kernels.Kernel, outcome: boot.Outcome,
+          results: Path) -> counts.Counts:
+    """Every way to go wrong counts, also one that the test program could not report itself."""
+    label = f"{suite.name} on {kernel.release}"
+    total = counts.Counts()
+    if suite.gtest and results.exists():
+        total = counts.from_gtest(results)
+        total.failures = [f"{label}: {name}" for name in total.failures]
+        if total.passed + total.failed + total.skipped == 0:
+            total.fail(f"{label}: ran no test")
+    elif suite.gtest:
+        total.fail(f"{label}: the test program left no results (exit {outcome.exit_status})")
+    elif outcome.exit_status == 0:
+        total.passed += 1
+    else:
+        total.fail(f"{label}: exit {outcome.exit_status}")
+    if outcome.exit_status not in (0, None) and not total.failed:
+        total.fail(f"{label}: exit {outcome.exit_status} although no case failed")
+    for problem in outcome.problems:
+        total.fail(f"{label}: {problem}")
+    return total
+
+
+def missing_kernel(series: str, suites: list[Suite], error: HarnessError) -> counts.Counts:
+    total = counts.Counts()
+    print(f"\nLinux {series} was NOT tested: {error}", flush=True)
+    if series in os.environ.get(ALLOW_MISSING, "").split():
+        for suite in suites:
+            total.skip(f"{suite.name} on {series}: kernel not available")
+    else:
+        print(f"To accept that: {ALLOW_MISSING}={series}", flush=True)
+        for suite in suites:
+            total.fail(f"{suite.name} on {series}: kernel not available")
+    return total
+
+
+def run(pattern: str = "") -> counts.Counts:
+    """All suites whose name contains the pattern, in all supported kernels."""
+    suites = [suite for suite in all_suites() if pattern in suite.name]
+    total = counts.Counts()
+    if not any(suite.gtest for suite in suites) and not pattern:
+        total.fail("no guest test program flexsc-guest-* is built")
+    for series in kernels.SERIES:
+        try:
+            kernel = kernels.find(series)
+        except HarnessError as error:
+            total.add(missing_kernel(series, suites, error))
+            continue
+        for suite in suites:
+            try:
+                total.add(run_one(suite, kernel))
+            except HarnessError as error:
+                print(f"error: {error}", flush=True)
+                total.fail(f"{suite.name} on {kernel.release}: {error}")
+    return total

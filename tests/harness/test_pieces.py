@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The harness's small parts, without a guest."""
+
+import io
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import boot
+import counts
+import cpio
+import elf
+import guest
+import kernels
+import lint_kmod
+import qemu
+import suite
+
+KERNEL = kernels.Kernel("6.1.0-1-amd64", Path("/boot/vmlinuz"), Path("/tree"))
+
+
+class Cpio(unittest.TestCase):
+    def test_busybox_reads_what_we_write(self) -> None:
+        out = io.BytesIO()
+        cpio.write(out, [cpio.file("/a/b/c", b"text", 0o755), cpio.link("/a/l", "b/c"),
+                         cpio.directory("/tmp", 0o1777)])
+        self.assertEqual(len(out.getvalue()) % 512, 0)
+        listed = subprocess.run(["busybox", "cpio", "-t"], input=out.getvalue(),
+                                capture_output=True, check=True)
+        self.assertEqual(listed.stdout.decode().split(), ["a", "a/b", "a/b/c", "a/l", "tmp"])
+
+
+class Kernels(unittest.TestCase):
+    def test_newest_release_of_the_series_alone(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for release in ("6.1.0-9-amd64", "6.1.0-56-amd64", "6.12.1+deb12-amd64",
+                            "6.1.0-57-rt-amd64", "6.1.0-58-cloud-amd64"):
+                build = Path(folder) / release / "build"
+                build.mkdir(parents=True)
+                (build / "Makefile").touch()
+            self.assertEqual(kernels.releases_with_headers("6.1", Path(folder)),
+                             ["6.1.0-56-amd64", "6.1.0-9-amd64"])
+            self.assertEqual(kernels.releases_with_headers("6.12", Path(folder)),
+                             ["6.12.1+deb12-amd64"])
+
+
+class Qemu(unittest.TestCase):
+    def arguments(self, **settings: object) -> str:
+        machine = qemu.Machine(KERNEL, **settings)  # type: ignore[arg-type]
+        return " ".join(qemu.arguments(machine, qemu.Files(Path("/run"))))
+
+    def test_emulation_uses_a_thread_per_cpu(self) -> None:
+        self.assertIn("-accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 2", self.arguments())
+
+    def test_counting_instructions_uses_one_thread(self) -> None:
+        self.assertIn("-accel tcg,thread=single -icount shift=0,sleep=off",
+                      self.arguments(icount=True, cpus=1))
+
+
+class Libraries(unittest.TestCase):
+    def test_ldd_output(self) -> None:
+        found, missing = elf.parse_ldd(
+            "\tlinux-vdso.so.1 (0x00007ffd)\n\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x1)\n"
+            "\tlibx.so => not found\n\t/lib64/ld-linux-x86-64.so.2 (0x2)\n")
+        self.assertEqual(found, ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"])
+        self.assertEqual(missing, ["libx.so"])
+
+
+class Command(unittest.TestCase):
+    def test_one_argument_is_a_shell_line(self) -> None:
+        self.assertEqual(guest.resolve(["echo a > /out/b"]), ("echo a > /out/b", {}))
+
+    def test_several_arguments_are_quoted(self) -> None:
+        self.assertEqual(guest.resolve(["echo", "a b", "$x"]), ("echo 'a b' '$x'", {}))
+
+    def test_a_path_of_this_machine_is_taken_along(self) -> None:
+        line, programs = guest.resolve(["/usr/bin/env", "A=1"])
+        self.assertEqual((line, list(programs)), ("env A=1", ["env"]))
+
+
+class Counting(unittest.TestCase):
+    def write(self, text: str) -> Path:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = Path(folder.name) / "results"
+        path.write_text(text)
+        return path
+
+    def test_junit(self) -> None:
+        total = counts.from_junit(self.write(
+            '<testsuite><testcase name="a" status="run"/>'
+            '<testcase name="b" status="fail"><failure message=""/></testcase>'
+            '<testcase name="c" status="notrun">'
+            '<skipped message="SKIP_REGULAR_EXPRESSION_MATCHED"/></testcase>'
+            '<testcase name="d" status="notrun">'
+            '<skipped message="Unable to find executable"/></testcase></testsuite>'))
+        self.assertEqual(total.line(), "1 passed, 2 failed, 1 skipped")
+        self.assertEqual(total.failures, ["b", "d (did not run: Unable to find executable)"])
+
+    def test_gtest(self) -> None:
+        total = counts.from_gtest(self.write(
+            '{"testsuites": [{"name": "S", "testsuite": ['
+            '{"name": "a", "status": "RUN", "result": "COMPLETED"},'
+            '{"name": "b", "status": "RUN", "result": "COMPLETED", "failures": [{}]},'
+            '{"name": "c", "status": "RUN", "result": "SKIPPED"}]}]}'))
+        self.assertEqual(total.line(), "1 passed, 1 failed, 1 skipped")
+        self.assertEqual(total.failures, ["S.b"])
+
+    def outcome(self, status: int | None, *problems: str) -> boot.Outcome:
+        return boot.Outcome(status, list(problems), 1.0, Path("log"))
+
+    def test_a_test_program_that_crashed_is_a_failure(self) -> None:
+        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(139), Path("/nowhere"))
+        self.assertEqual((total.passed, total.failed), (0, 1))
+
+    def test_a_kernel_complaint_fails_a_content_program(self) -> None:
+        results = self.write('{"testsuites": [{"name": "S", "testsuite": ['
+                             '{"name": "a", "status": "RUN", "result": "COMPLETED"}]}]}')
+        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(0, "the kernel said"),
+                            results)
+        self.assertEqual((total.passed, total.failed), (1, 1))
+
+    def test_no_test_at_all_is_a_failure(self) -> None:
+        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(0),
+                            self.write('{"testsuites": []}'))
+        self.assertEqual((total.passed, total.failed), (0, 1))
+
+
+class KernelLint(unittest.TestCase):
+    def test_only_complaints_about_our_files_count(self) -> None:
+        text = ("/b/kmod/a.c:252:42: warning: dereference of noderef expression\n"
+                "/usr/src/linux/x.h:1:2: warning: something\n"
+                "WARNING: modpost: missing MODULE_LICENSE() in /b/kmod/flexsc.o\n")
+        self.assertEqual(len(lint_kmod.own_complaints(text, Path("/b/kmod"))), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
