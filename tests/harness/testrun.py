@@ -13,7 +13,7 @@ import build
 import counts
 import lint
 import suite
-from paths import HARNESS, HarnessError
+from paths import BUILD, HARNESS, ROOT, HarnessError
 
 CASE_SECONDS = 120
 
@@ -62,6 +62,22 @@ def harness(pattern: str = "") -> counts.Counts:
     return total
 
 
+def models(_pattern: str = "") -> counts.Counts:
+    """A line per model and variant; the script says FAILED where spin and the model disagree."""
+    result = subprocess.run([ROOT / "tests/models/check.sh", BUILD / "models"], check=False, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    print(result.stdout, flush=True)
+    total = counts.Counts()
+    for line in result.stdout.splitlines():
+        if "FAILED" in line:
+            total.fail(f"models: {line}")
+        elif ": holds" in line or "is caught" in line:
+            total.passed += 1
+    if result.returncode and not total.failed:
+        total.fail(f"models: check.sh ended with status {result.returncode}")
+    return total
+
+
 def guest(pattern: str = "") -> counts.Counts:
     build.build("plain")
     return suite.run(pattern)
@@ -70,6 +86,7 @@ def guest(pattern: str = "") -> counts.Counts:
 PARTS: dict[str, Callable[[str], counts.Counts]] = {
     "lint": lint.run,
     "harness": harness,
+    "models": models,
     "unit": lambda pattern: ctest("plain", pattern),
     "asan": lambda pattern: ctest("asan", pattern),
     "tsan": lambda pattern: ctest("tsan", pattern),
