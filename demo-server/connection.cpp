@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "connection.hpp"
+
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "flexsc/posix.hpp"
+
+namespace flexsc::http {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// A client that has been told that its connection ends gets this long to notice, and may
+/// send this much in the meantime.
+constexpr std::chrono::seconds kLingerTime{2};
+constexpr std::size_t kLingerBytes = 1024 * 1024;
+
+}  // namespace
+
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): buffer_, see the declaration
+Connection::Connection(Service& service, OwnedFd socket)
+    : service_(service), socket_(std::move(socket)), parser_(service.options().limits) {
+  tally_.connections = 1;
+  service_.opened(socket_.get());
+}
+
+Connection::~Connection() {
+  service_.closed(socket_.get(), tally_);
+}
+
+bool Connection::serve_one() {
+  switch (read_request()) {
+    case Input::request:
+      break;
+    case Input::ended:
+      return false;
+    case Input::timed_out:
+      if (parser_.in_request()) {
+        Request late;
+        late.unread_input = true;
+        (void)send_answer(Site::refusal(408, late, true));
+      }
+      return false;
+  }
+  return send_answer(service_.site().answer(parser_.request(), service_.stopping()));
+}
+
+Connection::Input Connection::read_request() {
+  Clock::time_point begun{};
+  do {
+    if (unparsed_.empty()) {
+      const ssize_t got = flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0 && errno == EAGAIN) return Input::timed_out;
+      if (got <= 0) return Input::ended;
+      unparsed_ = {buffer_.data(), static_cast<std::size_t>(got)};
+    }
+    unparsed_.remove_prefix(parser_.feed(unparsed_));
+    if (parser_.complete()) break;
+    // The socket's time limit starts anew with every byte; this one does not.
+    const auto now = Clock::now();
+    if (begun == Clock::time_point{}) begun = now;
+    if (now - begun > service_.options().request_timeout) return Input::timed_out;
+  } while (!parser_.complete());
+  return Input::request;
+}
+
+bool Connection::send_answer(Answer answer) {
+  ++tally_.responses[answer.status];
+  std::string_view head = answer.head;
+  const int flags = MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
+  while (!head.empty()) {
+    const ssize_t sent = flexsc::send(socket_.get(), head.data(), head.size(), flags);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    tally_.bytes += static_cast<std::uint64_t>(sent);
+    head.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  while (answer.file_bytes > 0) {
+    const ssize_t sent =
+        flexsc::sendfile(socket_.get(), answer.file.get(), nullptr, answer.file_bytes);
+    if (sent < 0 && errno == EINTR) continue;
+    // 0: the file has become shorter than was promised. Only closing says so.
+    if (sent <= 0) return false;
+    tally_.bytes += static_cast<std::uint64_t>(sent);
+    answer.file_bytes -= static_cast<std::uint64_t>(sent);
+  }
+  if (answer.close && (answer.linger || has_input())) linger();
+  return !answer.close;
+}
+
+void Connection::linger() const {
+  if (flexsc::shutdown(socket_.get(), SHUT_WR) != 0) return;
+  const timeval limit{.tv_sec = kLingerTime.count(), .tv_usec = 0};
+  if (flexsc::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
+    return;
+  }
+  const auto end = Clock::now() + kLingerTime;
+  std::array<char, 4096> dropped;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::size_t taken = 0;
+  while (taken < kLingerBytes && Clock::now() < end) {
+    const ssize_t got = flexsc::recv(socket_.get(), dropped.data(), dropped.size(), 0);
+    if (got <= 0) return;
+    taken += static_cast<std::size_t>(got);
+  }
+}
+
+}  // namespace flexsc::http

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The request handler, as plain blocking code. In a thread its calls block the thread,
+/// in a fiber they park the fiber; it does not know which.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "flexsc/fiber.hpp"
+#include "request.hpp"
+#include "service.hpp"
+#include "site.hpp"
+
+namespace flexsc::http {
+
+/// One client connection (a blocking socket). One thread or fiber at a time.
+class Connection {
+ public:
+  Connection(Service& service, OwnedFd socket);
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+  /// Closes the socket and hands in the counters.
+  ~Connection();
+
+  /// Serves requests until the connection ends.
+  void serve() {
+    while (serve_one()) {
+    }
+  }
+
+  /// Waits for one request and answers it. False when the connection is to be closed.
+  [[nodiscard]] bool serve_one();
+
+  /// Whether input has arrived that serve_one() can use without reading the socket.
+  [[nodiscard]] bool has_input() const noexcept { return !unparsed_.empty(); }
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+
+ private:
+  enum class Input { request, ended, timed_out };
+
+  [[nodiscard]] Input read_request();
+  [[nodiscard]] bool send_answer(Answer answer);
+  void linger() const;
+
+  Service& service_;
+  OwnedFd socket_;
+  RequestParser parser_;
+  std::array<char, 8192> buffer_;  // not initialised: only what recv() wrote is read
+  std::string_view unparsed_;      // part of buffer_
+  Tally tally_;
+};
+
+/// Accepts connections and gives each to `serve(OwnedFd)` until the listener is stopped.
+/// For a thread or a fiber of its own.
+template <class Serve>
+void accept_loop(const Listener& listener, const Serve& serve) {
+  for (;;) {
+    Accepted accepted = accept_connection(listener, SOCK_CLOEXEC);
+    switch (accepted.what) {
+      case Accepted::What::connection:
+        serve(std::move(accepted.socket));
+        break;
+      case Accepted::What::nothing:
+        break;
+      case Accepted::What::exhausted:
+        this_fiber::sleep_for(kAcceptBackoff);
+        break;
+      case Accepted::What::stopped:
+        return;
+    }
+  }
+}
+
+}  // namespace flexsc::http

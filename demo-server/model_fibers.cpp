@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// A fiber per connection.
+#include <cstdio>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "connection.hpp"
+#include "model.hpp"
+
+namespace flexsc::http {
+
+namespace {
+
+class FibersModel final : public Model {
+ public:
+  FibersModel(Service& service, const ModelOptions& options)
+      : service_(service),
+        listener_(service.options(), /*nonblocking=*/false),
+        runtime_({.engine = options.engine,
+                  .carrier_cpus = options.carrier_cpus,
+                  .spin = options.carrier_spin}) {}
+
+  [[nodiscard]] std::uint16_t port() const noexcept override { return listener_.port(); }
+
+  void run() override {
+    // One fiber per carrier accepts, all on one socket. With a socket per carrier
+    // (SO_REUSEPORT) a hash would bind each client to a carrier, busy or not; on a
+    // shared one the carrier that is ready to serve takes the next client.
+    for (std::size_t i = 0; i < runtime_.carriers(); ++i) {
+      runtime_
+          .spawn([this] { accept_loop(listener_, [this](OwnedFd s) { start(std::move(s)); }); },
+                 {.name = "accept"})
+          .detach();
+    }
+    service_.wait_until_drained();
+  }
+
+  void stop() override {
+    service_.stop();
+    listener_.stop();
+  }
+
+  [[nodiscard]] ModelStats stats() const override {
+    const RuntimeStats stats = runtime_.stats();
+    return {.crossings = stats.crossings(),
+            .runtime = stats,
+            .engine = const_cast<Runtime&>(runtime_).engine().stats()};
+  }
+
+ private:
+  void start(OwnedFd socket) {
+    // Shared, because std::function wants its target copyable.
+    auto connection = std::make_shared<Connection>(service_, std::move(socket));
+    try {
+      runtime_
+          .spawn([connection = std::move(connection)] { connection->serve(); },
+                 {.name = "connection"})
+          .detach();
+    } catch (const std::bad_alloc&) {
+      std::fprintf(stderr, "flexsc-httpd: no stack for a connection\n");
+      this_fiber::sleep_for(kAcceptBackoff);
+    }
+  }
+
+  Service& service_;
+  Listener listener_;
+  Runtime runtime_;  // last: its destructor waits for the fibers, which use the others
+};
+
+}  // namespace
+
+std::unique_ptr<Model> make_fibers_model(Service& service, const ModelOptions& options) {
+  return std::make_unique<FibersModel>(service, options);
+}
+
+}  // namespace flexsc::http

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// What all serving models share: settings, the listening socket, the connections that
+/// are open, stopping, and the counters.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <unordered_set>
+
+#include "request.hpp"
+#include "site.hpp"
+
+namespace flexsc::http {
+
+struct ServiceOptions {
+  std::string root = ".";
+  std::string address = "127.0.0.1";
+  std::uint16_t port = 0;  ///< 0: any free one
+  Limits limits;
+  /// How long a connection may be silent, between requests or inside an answer.
+  std::chrono::milliseconds idle_timeout{30000};
+  /// How long a request may take from its first byte to its last (then: 408).
+  std::chrono::milliseconds request_timeout{10000};
+};
+
+/// Counters of a connection, or of all that have ended. Plain numbers, no locking.
+struct Tally {
+  std::uint64_t connections = 0;
+  std::uint64_t bytes = 0;                 ///< sent, heads included
+  std::map<int, std::uint64_t> responses;  ///< by status
+  void add(const Tally& other);
+  [[nodiscard]] std::uint64_t requests() const;
+};
+
+/// A listening TCP socket.
+class Listener {
+ public:
+  /// @throws std::system_error
+  Listener(const ServiceOptions& options, bool nonblocking);
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  /// Ends accept() calls that wait (EINVAL) and refuses further clients. Any thread.
+  void stop() noexcept;
+
+ private:
+  OwnedFd fd_;
+  std::uint16_t port_ = 0;
+};
+
+/// What became of an attempt to take a connection from a listener.
+struct Accepted {
+  enum class What {
+    connection,
+    nothing,    ///< none waits, or one that was waiting is gone: try again
+    exhausted,  ///< no descriptor or memory for it: back off, then try again
+    stopped,    ///< Listener::stop() was called
+  };
+  What what = What::nothing;
+  OwnedFd socket;
+};
+
+/// Takes one connection; `flags` as for accept4(). Reports exhaustion on stderr, at most
+/// once a second.
+[[nodiscard]] Accepted accept_connection(const Listener& listener, int flags);
+
+/// How long to back off when exhausted. Long enough not to burn a CPU, short enough not
+/// to be noticed by a client that waits in the backlog.
+inline constexpr std::chrono::milliseconds kAcceptBackoff{50};
+
+/// State of a running server. Thread-safe.
+class Service {
+ public:
+  explicit Service(const ServiceOptions& options);
+
+  [[nodiscard]] const ServiceOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const Site& site() const noexcept { return site_; }
+  [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
+
+  /// Registers an open connection, so that stop() reaches it.
+  void opened(int fd);
+  /// To be called before the descriptor is closed: stop() must not hit another file that
+  /// got the same number.
+  void closed(int fd, const Tally& tally);
+
+  /// Begins to stop: answers from now on end their connection, and reading ends on all
+  /// connections, which wakes those that wait for a request. What is being sent is not
+  /// disturbed.
+  void stop();
+
+  /// Blocks the calling thread until stop() was called and no connection is left. Not
+  /// for fibers.
+  void wait_until_drained();
+
+  /// Counters of all connections that have ended.
+  [[nodiscard]] Tally tally() const;
+  [[nodiscard]] std::size_t open_connections() const;
+
+ private:
+  ServiceOptions options_;
+  Site site_;
+  std::atomic<bool> stopping_{false};
+  mutable std::mutex mutex_;  // guards what follows; held for moments only, never while parked
+  std::condition_variable drained_;
+  std::unordered_set<int> open_;
+  Tally total_;
+};
+
+}  // namespace flexsc::http

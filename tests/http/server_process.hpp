@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Runs flexsc-httpd, the one beside this program, as a child process.
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <ostream>
+#include <string>
+#include <vector>
+
+namespace flexsc::http::test {
+
+/// A row of the table of configurations that every behaviour is tested with.
+struct Side {
+  std::string model;
+  std::string engine;  ///< empty for models that make their calls themselves
+  [[nodiscard]] std::string name() const { return engine.empty() ? model : model + "_" + engine; }
+  [[nodiscard]] std::vector<std::string> arguments() const;
+  /// Why this row cannot run here; empty if it can.
+  [[nodiscard]] std::string missing() const;
+};
+[[nodiscard]] const std::vector<Side>& all_sides();
+/// How the test framework prints a row.
+inline void PrintTo(const Side& side, std::ostream* out) {
+  *out << side.name();
+}
+
+/// Generous: the tests also run on an emulated machine.
+inline constexpr std::chrono::seconds kPatience{60};
+
+/// A folder in /tmp that is removed in the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder();
+  [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// How a process ended, and what it wrote to stderr.
+struct Ended {
+  int exit_code = -1;  ///< 128 + signal if a signal ended it; -1 if it had to be killed
+  std::string errors;
+};
+
+/// A flexsc-httpd process. Killed by the destructor if it still runs.
+class ServerProcess {
+ public:
+  /// Starts it with `arguments` after those of the side. `max_files`: its limit on open
+  /// descriptors, 0 for the default.
+  ServerProcess(const Side& side, const std::filesystem::path& root,
+                const std::vector<std::string>& arguments = {}, unsigned max_files = 0);
+  ServerProcess(const ServerProcess&) = delete;
+  ServerProcess& operator=(const ServerProcess&) = delete;
+  ~ServerProcess();
+
+  /// Waits until it serves; its port, or 0 if it ended instead.
+  [[nodiscard]] std::uint16_t port();
+  void signal(int number) const;
+  /// Waits for its end.
+  [[nodiscard]] Ended wait();
+  /// SIGTERM and wait().
+  [[nodiscard]] Ended stop() {
+    signal(15);
+    return wait();
+  }
+  /// The counters it left; after its end.
+  [[nodiscard]] nlohmann::json stats() const;
+  [[nodiscard]] bool running();
+
+ private:
+  [[nodiscard]] bool reap(bool block);
+
+  TemporaryFolder folder_;
+  pid_t pid_ = -1;
+  int status_ = 0;
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace flexsc::http::test
