@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace flexsc::detail {
 
@@ -16,11 +18,20 @@ long request(int fd, unsigned long command, Argument argument) noexcept {
   return execute(make_call(SYS_ioctl, fd, command, argument));
 }
 
+/// EACCES comes from the file's permissions or, where they allow it, from the module,
+/// which opens for no process under seccomp or trace.
+Stage why_not_opened(long result, const std::string& path) noexcept {
+  const bool permitted =
+      result == -EACCES &&
+      execute(make_call(SYS_faccessat2, AT_FDCWD, path.c_str(), R_OK | W_OK, AT_EACCESS)) == 0;
+  return permitted ? Stage::query : Stage::open_device;
+}
+
 }  // namespace
 
 KernelDevice::KernelDevice(std::string path) : path_(std::move(path)) {
   const long fd = execute(make_call(SYS_openat, AT_FDCWD, path_.c_str(), O_RDWR | O_CLOEXEC, 0));
-  if (fd < 0) throw Unavailable(Stage::open_device, static_cast<int>(-fd), path_);
+  if (fd < 0) throw Unavailable(why_not_opened(fd, path_), static_cast<int>(-fd), path_);
   fd_ = Descriptor(static_cast<int>(fd));
   query_.size = sizeof query_;
   const long found = request(fd_.get(), FLEXSC_IOC_QUERY, &query_);

@@ -59,8 +59,8 @@ std::string request_failed(Stage stage, int error, const std::string& device) {
              "calls are traced: run it without strace and without the container's seccomp profile";
     case EPERM:
       return failed +
-             " because another process opened the device, or a seccomp filter forbids ioctl: open "
-             "the engine after fork(), outside such a filter";
+             " because another process or thread opened the device, or a seccomp filter forbids "
+             "ioctl: open the engine where it is used, outside such a filter";
     case ENOTTY:
       return device + " is not the device of the flexsc module: remove what is in its place";
     case EAGAIN:
@@ -77,7 +77,7 @@ std::string request_failed(Stage stage, int error, const std::string& device) {
     case EINVAL:
       if (stage == Stage::make_pool) {
         return "the module refuses these worker options: name CPUs on which this process may run "
-               "(see `taskset -p`)";
+               "(see `taskset -p`) and fewer workers";
       }
       break;
     case ESHUTDOWN:

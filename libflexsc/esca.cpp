@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "flexsc/esca.h"
+
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <mutex>
+#include <system_error>
+
+#include "flexsc/batch.hpp"
+
+namespace {
+
+/// The process's engine; never closed, since threads may use it until the end.
+std::atomic<flexsc::Engine*> engine{nullptr};
+
+int open_engine() {
+  static std::mutex opening;
+  const std::lock_guard lock(opening);
+  if (engine.load(std::memory_order_relaxed) != nullptr) return 0;  // written under the mutex
+  flexsc::EngineOptions options;
+  options.kind = flexsc::EngineKind::direct;
+  for (const flexsc::Availability& each : flexsc::probe()) {
+    if (each.kind == flexsc::EngineKind::kernel && each.available) options.kind = each.kind;
+  }
+  try {
+    // Release pairs with the acquire in batch_start(): the engine is whole.
+    engine.store(flexsc::Engine::open(options).release(), std::memory_order_release);
+    return 0;
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  } catch (const std::exception&) {
+    return ENOMEM;
+  }
+}
+
+int answer(int error) {
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+}  // namespace
+
+extern "C" {
+
+int esca_init(void) {
+  return answer(open_engine());
+}
+
+int batch_start(void) {
+  flexsc::Engine* opened = engine.load(std::memory_order_acquire);
+  return answer(opened == nullptr ? EINVAL : flexsc::batch_start(*opened));
+}
+
+long batch_flush(void) {
+  const flexsc::BatchResult result = flexsc::batch_flush();
+  if (result.failures.empty()) return static_cast<long>(result.executed);
+  const long first = result.failures.front().result;
+  return answer(first < 0 ? static_cast<int>(-first) : EIO);
+}
+
+}  // extern "C"

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+/// Description: workers and carriers that go to sleep all the time never miss a call or a
+/// completion. A lost one makes these tests hang.
+#include <thread>
+
+#include "support.hpp"
+
+namespace flexsc::test {
+namespace {
+
+class HandshakeTest : public EngineTest {
+ protected:
+  void SetUp() override {
+    EngineTest::SetUp();
+    options.spin = std::chrono::microseconds(0);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(, HandshakeTest, worker_engines(), name_of);
+
+/// Fewer where every step is slow.
+constexpr int kSingleCalls =
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    20000;
+#else
+    100000;
+#endif
+
+TEST_P(HandshakeTest, SingleCallsBetweenSleepingSides) {
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  for (int i = 0; i < kSingleCalls; ++i) ASSERT_EQ(call_through(*channel, nop()), -ENOSYS);
+  const ChannelStats& stats = channel->stats();
+  EXPECT_EQ(stats.posted, static_cast<std::uint64_t>(kSingleCalls));
+  EXPECT_EQ(stats.reaped, stats.posted);
+  EXPECT_EQ(stats.direct, 0U);
+  EXPECT_GT(stats.doorbells, 0U);
+  EXPECT_GT(engine->stats().parks, 0U);
+}
+
+TEST_P(HandshakeTest, CarrierPollsWorkerSleeps) {
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  for (int i = 0; i < kSingleCalls / 4; ++i) {
+    ASSERT_TRUE(channel->post(nop(), nullptr));
+    channel->submit();
+    Completion one;
+    while (channel->reap({&one, 1}) == 0) std::this_thread::yield();
+    ASSERT_EQ(one.result, -ENOSYS);
+  }
+  EXPECT_EQ(channel->stats().waits, 0U);
+}
+
+TEST_P(HandshakeTest, SeveralCarriersSeveralWorkers) {
+  options.concurrency = 3;
+  const auto engine = open();
+  std::vector<std::thread> carriers;
+  for (int t = 0; t < 4; ++t) {
+    carriers.emplace_back([&] {
+      const auto channel = engine->make_channel();
+      for (int i = 0; i < kSingleCalls / 10; ++i) {
+        ASSERT_EQ(call_through(*channel, nop()), -ENOSYS);
+      }
+    });
+  }
+  for (std::thread& each : carriers) each.join();
+  EXPECT_EQ(engine->stats().executed, static_cast<std::uint64_t>(kSingleCalls / 10 * 4));
+}
+
+TEST_P(HandshakeTest, PublishedBeforeSubmitStillRingsTheDoorbell) {
+  // A channel may show calls to the workers before submit(); it owes the look at the
+  // doorbell all the same.
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  for (int round = 0; round < 2000; ++round) {
+    for (int i = 0; i < 16 + round % 3; ++i) ASSERT_TRUE(channel->post(nop(), nullptr));
+    channel->submit();
+    std::array<Completion, 32> out;
+    while (channel->in_flight() != 0) {
+      if (channel->reap(out) == 0) std::this_thread::yield();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flexsc::test
