@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <memory>
 #include <new>
+#include <thread>
 #include <utility>
 
 #include "connection.hpp"
@@ -34,6 +35,10 @@ class FibersModel final : public Model {
           .detach();
     }
     service_.wait_until_drained();
+    // A connection is gone a moment before its fiber is; the counters shall have both.
+    for (RuntimeStats now = runtime_.stats(); now.finished < now.spawned; now = runtime_.stats()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
 
   void stop() override {

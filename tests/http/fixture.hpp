@@ -8,10 +8,19 @@
 #include <filesystem>
 #include <string>
 
-#include "client.hpp"
-#include "server_process.hpp"
+#include "driver/client.hpp"
+#include "driver/server_process.hpp"
 
 namespace flexsc::http::test {
+
+using driver::all_sides;
+using driver::Client;
+using driver::Ended;
+using driver::request_for;
+using driver::Response;
+using driver::ServerProcess;
+using driver::Side;
+using driver::TemporaryFolder;
 
 /// Bytes that differ at every place and between sizes, so that a swapped, repeated or
 /// missing piece shows.
@@ -24,10 +33,13 @@ inline constexpr std::size_t kBig = 1024 * 1024;
 /// that a server cannot be done with it before its client has read.
 inline constexpr std::size_t kHuge = 12 * 1024 * 1024;
 
-/// The files of the site that all tests share: index.html, small.txt, page.html, big.bin, huge.bin,
+/// The files of the site that all tests share: index.html, small.txt, page.html, big.bin,
 /// empty.txt, "with space.txt", folder/index.html, empty/, fifo, and escape, a symbolic
 /// link to a file beside the site.
 [[nodiscard]] const std::filesystem::path& site_root();
+
+/// Adds huge.bin, which takes too long to make for tests that do not want it.
+void add_huge_file();
 
 /// Every test of this fixture runs against every Side. One server per side serves all
 /// tests that do not start one of their own.

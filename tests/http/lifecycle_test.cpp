@@ -42,6 +42,7 @@ TEST_P(Lifecycle, ManyClientsAtOnceEachGetTheirBytes) {
 }
 
 TEST_P(Lifecycle, SlowReadersDoNotHoldUpOthers) {
+  add_huge_file();
   std::vector<std::unique_ptr<Client>> slow;
   for (int i = 0; i < 6; ++i) {
     slow.push_back(std::make_unique<Client>(port(), /*receive_buffer=*/4096));
@@ -99,7 +100,7 @@ TEST_P(Lifecycle, SilenceEndsAConnectionAndAHalfRequestIsTold) {
 }
 
 TEST_P(Lifecycle, RunningOutOfDescriptorsIsSurvived) {
-  ServerProcess server(GetParam(), site_root(), {}, /*max_files=*/64);
+  ServerProcess server(GetParam(), site_root(), {}, {.max_files = 64, .cpus = {}});
   ASSERT_NE(server.port(), 0);
   {
     std::vector<std::unique_ptr<Client>> crowd;
@@ -117,6 +118,7 @@ TEST_P(Lifecycle, RunningOutOfDescriptorsIsSurvived) {
 }
 
 TEST_P(Lifecycle, StoppingFinishesWhatWasBegunAndEndsWhatIsIdle) {
+  add_huge_file();
   ServerProcess server(GetParam(), site_root());
   ASSERT_NE(server.port(), 0);
   Client idle(server.port());

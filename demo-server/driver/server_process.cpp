@@ -2,6 +2,7 @@
 #include "server_process.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -17,7 +18,7 @@
 
 #include "flexsc/engine.hpp"
 
-namespace flexsc::http::test {
+namespace flexsc::http::driver {
 
 namespace fs = std::filesystem;
 
@@ -31,13 +32,15 @@ std::string contents(const fs::path& path) {
 }
 
 /// Only calls that are safe between fork and exec.
-[[noreturn]] void become(const std::vector<char*>& argv, const char* errors, unsigned max_files) {
+[[noreturn]] void become(const std::vector<char*>& argv, const char* errors,
+                         const ProcessLimits& limits) {
   const int fd = ::open(errors, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (fd >= 0) ::dup2(fd, 2);
-  if (max_files != 0) {
-    const rlimit limit{max_files, max_files};
+  if (limits.max_files != 0) {
+    const rlimit limit{limits.max_files, limits.max_files};
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
+  restrict_to_cpus(limits.cpus);
   ::execv(argv[0], argv.data());
   _exit(127);
 }
@@ -66,6 +69,14 @@ const std::vector<Side>& all_sides() {
   return sides;
 }
 
+void restrict_to_cpus(const std::vector<int>& cpus) noexcept {
+  if (cpus.empty()) return;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
+  ::sched_setaffinity(0, sizeof set, &set);
+}
+
 TemporaryFolder::TemporaryFolder() {
   std::string name = (fs::temp_directory_path() / "flexsc-http-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) {
@@ -80,7 +91,8 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 ServerProcess::ServerProcess(const Side& side, const fs::path& root,
-                             const std::vector<std::string>& arguments, unsigned max_files) {
+                             const std::vector<std::string>& arguments,
+                             const ProcessLimits& limits) {
   std::vector<std::string> words{fs::read_symlink("/proc/self/exe").parent_path() / "flexsc-httpd",
                                  "--quiet",
                                  "--root",
@@ -99,7 +111,7 @@ ServerProcess::ServerProcess(const Side& side, const fs::path& root,
   const std::string errors = folder_.path() / "errors";
   pid_ = ::fork();
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
-  if (pid_ == 0) become(argv, errors.c_str(), max_files);
+  if (pid_ == 0) become(argv, errors.c_str(), limits);
 }
 
 ServerProcess::~ServerProcess() {
@@ -150,4 +162,4 @@ nlohmann::json ServerProcess::stats() const {
   return nlohmann::json::parse(contents(folder_.path() / "stats"));
 }
 
-}  // namespace flexsc::http::test
+}  // namespace flexsc::http::driver

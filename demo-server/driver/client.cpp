@@ -14,7 +14,7 @@
 
 #include "server_process.hpp"
 
-namespace flexsc::http::test {
+namespace flexsc::http::driver {
 
 Client::Client(std::uint16_t port, int receive_buffer)
     : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -129,4 +129,4 @@ std::string request_for(std::string_view method, std::string_view target, std::s
          "\r\n";
 }
 
-}  // namespace flexsc::http::test
+}  // namespace flexsc::http::driver

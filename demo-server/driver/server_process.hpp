@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Runs flexsc-httpd, the one beside this program, as a child process.
+/// Runs flexsc-httpd, the one beside this program, as a child process. For the tests and the
+/// comparison of the models.
 #pragma once
 
 #include <sys/types.h>
@@ -13,24 +14,24 @@
 #include <string>
 #include <vector>
 
-namespace flexsc::http::test {
+namespace flexsc::http::driver {
 
-/// A row of the table of configurations that every behaviour is tested with.
+/// A serving model with the engine it uses.
 struct Side {
   std::string model;
   std::string engine;  ///< empty for models that make their calls themselves
   [[nodiscard]] std::string name() const { return engine.empty() ? model : model + "_" + engine; }
   [[nodiscard]] std::vector<std::string> arguments() const;
-  /// Why this row cannot run here; empty if it can.
+  /// Why it cannot run here; empty if it can.
   [[nodiscard]] std::string missing() const;
 };
 [[nodiscard]] const std::vector<Side>& all_sides();
-/// How the test framework prints a row.
+/// Prints its name; GoogleTest looks for a function of this name.
 inline void PrintTo(const Side& side, std::ostream* out) {
   *out << side.name();
 }
 
-/// Generous: the tests also run on an emulated machine.
+/// How long to wait for what must come. Generous: some run on an emulated machine.
 inline constexpr std::chrono::seconds kPatience{60};
 
 /// A folder in /tmp that is removed in the end.
@@ -52,13 +53,22 @@ struct Ended {
   std::string errors;
 };
 
+/// What a process is given.
+struct ProcessLimits {
+  unsigned max_files = 0;  ///< open descriptors; 0: the default
+  std::vector<int> cpus;   ///< on which it may run; empty: all
+};
+
+/// Allows the calling process the given CPUs only (all, if none is named). Allocates
+/// nothing, so it can be called between fork and exec.
+void restrict_to_cpus(const std::vector<int>& cpus) noexcept;
+
 /// A flexsc-httpd process. Killed by the destructor if it still runs.
 class ServerProcess {
  public:
-  /// Starts it with `arguments` after those of the side. `max_files`: its limit on open
-  /// descriptors, 0 for the default.
+  /// Starts it with `arguments` after those of the side.
   ServerProcess(const Side& side, const std::filesystem::path& root,
-                const std::vector<std::string>& arguments = {}, unsigned max_files = 0);
+                const std::vector<std::string>& arguments = {}, const ProcessLimits& limits = {});
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
   ~ServerProcess();
@@ -86,4 +96,4 @@ class ServerProcess {
   std::uint16_t port_ = 0;
 };
 
-}  // namespace flexsc::http::test
+}  // namespace flexsc::http::driver

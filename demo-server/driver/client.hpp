@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace flexsc::http::test {
+namespace flexsc::http::driver {
 
 /// An answer as received. Field names in lower case.
 struct Response {
@@ -61,4 +61,4 @@ class Client {
 [[nodiscard]] std::string request_for(std::string_view method, std::string_view target,
                                       std::string_view fields = "");
 
-}  // namespace flexsc::http::test
+}  // namespace flexsc::http::driver
