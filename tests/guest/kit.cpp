@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+#include "kit.hpp"
+
+#include <sys/ioctl.h>
+
+#include <atomic>
+#include <bit>
+#include <thread>
+
+namespace flexsc_guest {
+namespace {
+
+constexpr __u64 bit_of(unsigned bit) {
+  return __u64{1} << bit;
+}
+
+long checked(long result, const char* what) {
+  if (result < 0) {
+    throw Failure(std::string(what) + ": error " + std::to_string(-result));
+  }
+  return result;
+}
+
+}  // namespace
+
+bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return condition();
+    std::this_thread::sleep_for(1ms);
+  }
+  return true;
+}
+
+void fail(const char* file, int line, const std::string& what) {
+  const std::string path = file;
+  throw Failure(path.substr(path.rfind('/') + 1) + ":" + std::to_string(line) + ": " + what);
+}
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    reset();
+    fd_ = std::exchange(other.fd_, -1);
+  }
+  return *this;
+}
+
+void Fd::reset() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+Pipe make_pipe(int flags) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), flags | O_CLOEXEC) < 0) throw Failure("pipe2");
+  return Pipe{Fd(ends[0]), Fd(ends[1])};
+}
+
+int readable(const Fd& fd) {
+  int bytes = 0;
+  REQUIRE_EQ(::ioctl(fd.get(), FIONREAD, &bytes), 0);
+  return bytes;
+}
+
+void put(const Fd& fd, const std::string& bytes) {
+  REQUIRE_EQ(::write(fd.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+}
+
+long direct(const Call& c) {
+  const long result =
+      ::syscall(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
+  return result == -1 ? -errno : result;
+}
+
+long control(int fd, unsigned long command, const void* argument) {
+  const int result = ::ioctl(fd, command, argument);
+  return result < 0 ? -errno : result;
+}
+
+long control(int fd, unsigned long command, unsigned long argument) {
+  const int result = ::ioctl(fd, command, argument);
+  return result < 0 ? -errno : result;
+}
+
+Group::Group(int open_flags) : fd_(::open(FLEXSC_DEVICE, open_flags)) {
+  if (fd_.get() < 0) checked(-errno, "open " FLEXSC_DEVICE);
+}
+
+long Group::create_pool(const PoolOptions& options) const {
+  flexsc_pool_params params{};
+  params.size = sizeof params;
+  params.concurrency = options.concurrency;
+  params.standby_max = options.standby_max;
+  params.spin_us = options.spin_us;
+  params.cpumask_bytes = static_cast<__u32>(options.cpus.size());
+  params.cpumask = arg(options.cpus.data());
+  return control(fd(), FLEXSC_IOC_POOL_CREATE, &params);
+}
+
+flexsc_stats Group::stats() const {
+  flexsc_stats stats{};
+  stats.size = sizeof stats;
+  checked(control(fd(), FLEXSC_IOC_STATS, &stats), "STATS");
+  return stats;
+}
+
+bool Group::has_executed(long calls) const {
+  return eventually([&] { return stats().executed == static_cast<__u64>(calls); }, 10s) &&
+         stats().executed == static_cast<__u64>(calls);
+}
+
+Client::Client(const Group& group, unsigned pages) : pages_(pages) {
+  flexsc_client_params params{};
+  params.size = sizeof params;
+  params.nr_pages = pages;
+  fd_ = Fd(static_cast<int>(
+      checked(control(group.fd(), FLEXSC_IOC_CLIENT_CREATE, &params), "CLIENT_CREATE")));
+  void* base = ::mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  if (base == MAP_FAILED) checked(-errno, "mmap of a client");
+  header_ = static_cast<flexsc_client_header*>(base);
+}
+
+Client::Client(Client&& other) noexcept
+    : fd_(std::move(other.fd_)),
+      pages_(other.pages_),
+      header_(std::exchange(other.header_, nullptr)) {}
+
+Client::~Client() {
+  unmap();
+}
+
+void Client::unmap() {
+  if (header_ != nullptr) ::munmap(std::exchange(header_, nullptr), bytes());
+}
+
+std::size_t Client::bytes() const {
+  return FLEXSC_HEADER_BYTES + std::size_t{pages_} * FLEXSC_PAGE_BYTES;
+}
+
+flexsc_entry& Client::entry(unsigned page, unsigned bit) const {
+  auto* entries = reinterpret_cast<flexsc_entry*>(reinterpret_cast<unsigned char*>(header_) +
+                                                  FLEXSC_HEADER_BYTES);
+  return entries[page * FLEXSC_PAGE_ENTRIES + bit];
+}
+
+__u32 Client::state() const {
+  return std::atomic_ref(header_->state.value).load(std::memory_order_acquire);
+}
+
+void Client::fill(unsigned page, unsigned bit, const Call& c) const {
+  flexsc_entry& e = entry(page, bit);
+  e.nr = c.nr;
+  e.flags = 0;
+  e.reserved = 0;
+  for (unsigned i = 0; i < c.args.size(); ++i) e.args[i] = c.args[i];
+  e.result = 0x5e5e5e5e5e5e5e5e;  // so that a result which was never written is noticed
+}
+
+long Client::submit(unsigned page, __u64 bits, unsigned queue) const {
+  std::atomic_ref(header_->submission[queue].page[page]).fetch_or(bits, std::memory_order_release);
+  if (queue >= FLEXSC_MAX_POOLS) return 0;
+  // Pairs with the barrier between the kernel's store to need_doorbell and its last look at the
+  // submission words: either it sees the bits, or we see that it wants to be woken.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  const auto need =
+      std::atomic_ref(header_->need_doorbell[queue].value).load(std::memory_order_relaxed);
+  return need != 0 ? doorbell(queue) : 0;
+}
+
+long Client::post(unsigned page, unsigned bit, const Call& c, unsigned queue) const {
+  fill(page, bit, c);
+  return submit(page, bit_of(bit), queue);
+}
+
+__u64 Client::submitted(unsigned page, unsigned queue) const {
+  return std::atomic_ref(header_->submission[queue].page[page]).load(std::memory_order_acquire);
+}
+
+__u64 Client::completed(unsigned page) const {
+  return std::atomic_ref(header_->completion.page[page]).load(std::memory_order_acquire);
+}
+
+bool Client::done(unsigned page, unsigned bit) const {
+  return (completed(page) & bit_of(bit)) != 0;
+}
+
+unsigned Client::completions() const {
+  int count = 0;
+  for (unsigned page = 0; page < pages_; ++page) count += std::popcount(completed(page));
+  return static_cast<unsigned>(count);
+}
+
+long Client::take(unsigned page, unsigned bit) const {
+  const __u64 before = std::atomic_ref(header_->completion.page[page])
+                           .fetch_and(~bit_of(bit), std::memory_order_acquire);
+  if ((before & bit_of(bit)) == 0) throw Failure("took an entry that is not complete");
+  return static_cast<long>(entry(page, bit).result);
+}
+
+long Client::await(unsigned page, unsigned bit) const {
+  const auto end = std::chrono::steady_clock::now() + kLong;
+  while (!done(page, bit)) {
+    // One more than there are already: others may be complete and not taken.
+    const long result = wait(completions() + 1, 1s);
+    if (result < 0 && result != -EINTR && !done(page, bit)) checked(result, "WAIT");
+    if (std::chrono::steady_clock::now() > end && !done(page, bit)) {
+      throw Failure("entry (" + std::to_string(page) + ", " + std::to_string(bit) +
+                    ") was not completed");
+    }
+  }
+  return take(page, bit);
+}
+
+long Client::run(const Call& c) const {
+  checked(post(0, 0, c), "DOORBELL");
+  return await(0, 0);
+}
+
+long Client::run_flushed(const Call& c) const {
+  checked(post(0, 0, c, FLEXSC_QUEUE_FLUSH), "post");
+  REQUIRE_EQ(flush(), 1);
+  return take(0, 0);
+}
+
+long Client::wait(unsigned min_complete, std::chrono::nanoseconds timeout) const {
+  flexsc_wait params{};
+  params.size = sizeof params;
+  params.min_complete = min_complete;
+  params.timeout_ns = timeout.count();
+  return control(fd(), FLEXSC_IOC_WAIT, &params);
+}
+
+Rig::Rig(const PoolOptions& options, unsigned pages)
+    : client((checked(group.create_pool(options), "POOL_CREATE"), group), pages) {}
+
+}  // namespace flexsc_guest

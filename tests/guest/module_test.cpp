@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// Loading and unloading. These come last: they take the device away for a moment.
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <cstdlib>
+#include <thread>
+
+#include "process.hpp"
+
+namespace flexsc_guest {
+namespace {
+
+class Module : public GuestTest {
+ protected:
+  void SetUp() override {
+    GuestTest::SetUp();
+    if (IsSkipped()) return;
+    if (module_file().empty()) GTEST_SKIP() << "unloads the module: in a guest only";
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  }
+  static long unload() { return direct(SYS_delete_module, "flexsc", O_NONBLOCK); }
+  static bool unload_soon() {
+    return eventually([] { return unload() == 0; });
+  }
+  static long load() {
+    const Fd file(::open(module_file().c_str(), O_RDONLY | O_CLOEXEC));
+    return direct(SYS_finit_module, file.get(), "", 0);
+  }
+  /// The device node, where nothing makes it by itself.
+  static void make_node() {
+    const std::string numbers = read_file("/sys/class/misc/flexsc/dev");
+    const auto colon = numbers.find(':');
+    REQUIRE(colon != std::string::npos);
+    const auto device = ::makedev(static_cast<unsigned>(std::stoi(numbers)),
+                                  static_cast<unsigned>(std::stoi(numbers.substr(colon + 1))));
+    struct stat node {};
+    if (eventually([&] { return ::stat(FLEXSC_DEVICE, &node) == 0 && node.st_rdev == device; },
+                   2s)) {
+      return;
+    }
+    ::unlink(FLEXSC_DEVICE);
+    REQUIRE_EQ(::mknod(FLEXSC_DEVICE, S_IFCHR | 0600, device), 0);
+  }
+};
+
+// Running text of a module that was freed: every kind of user of it must hold it.
+TEST_F(Module, InUseCannotBeUnloaded) {
+  {
+    const Group group;
+    EXPECT_EQ(unload(), -EWOULDBLOCK) << "an open group";
+  }
+  {
+    auto group = std::make_unique<Group>();
+    const Client client(*group);
+    group.reset();
+    EXPECT_EQ(unload(), -EWOULDBLOCK) << "a client without its group";
+  }
+  {
+    auto group = std::make_unique<Group>();
+    Client client(*group);
+    group.reset();
+    client.close();
+    EXPECT_EQ(unload(), -EWOULDBLOCK) << "a mapping without descriptors";
+  }
+  {
+    const Rig rig;
+    const Pipe pipe = make_pipe();
+    char byte = 0;
+    block_in_read(rig.client, 0, 0, pipe, &byte);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(unload(), -EWOULDBLOCK) << "workers";
+    EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid()) << "and it still works";
+  }
+}
+
+TEST_F(Module, LoadedAndUnloadedTenTimes) {
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(unload_soon()) << "round " << i << ": somebody still holds it";
+    ASSERT_EQ(::open(FLEXSC_DEVICE, O_RDWR), -1);
+    ASSERT_EQ(load(), 0) << "round " << i;
+    make_node();
+    const Rig rig;
+    const Pipe pipe = make_pipe();
+    char byte = 0;
+    block_in_read(rig.client, 0, 1, pipe, &byte);
+    ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());
+  }
+}
+
+// The unload comes as soon as the last worker lets go, while that is still on its way out.
+TEST_F(Module, UnloadedUnderLeavingWorkers) {
+  for (int i = 0; i < 10; ++i) {
+    std::thread([] {
+      std::vector<std::unique_ptr<Rig>> rigs;
+      for (int n = 0; n < 5; ++n) {
+        rigs.push_back(std::make_unique<Rig>(PoolOptions{.concurrency = 4, .spin_us = 0}));
+        (void)rigs.back()->client.run(SYS_getppid);
+      }
+    }).join();
+    ASSERT_TRUE(unload_soon()) << "round " << i;
+    ASSERT_EQ(load(), 0);
+    make_node();
+  }
+  // Killed processes leave nothing behind that would hold it.
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(in_child([] {
+                const Rig rig;
+                const Pipe pipe = make_pipe();
+                char byte = 0;
+                block_in_read(rig.client, 0, 0, pipe, &byte);
+                ::kill(::getpid(), SIGKILL);
+              }),
+              "signal 9");
+    ASSERT_TRUE(unload_soon());
+    ASSERT_EQ(load(), 0);
+    make_node();
+  }
+}
+
+TEST_F(Module, SecondLoadIsRefused) {
+  EXPECT_EQ(load(), -EEXIST);
+  const Rig rig;
+  EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
+}
+
+}  // namespace
+}  // namespace flexsc_guest

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// The group belongs to the thread that opened it and ends with that thread.
+#include <sys/wait.h>
+
+#include <atomic>
+#include <thread>
+
+#include "process.hpp"
+
+namespace flexsc_guest {
+namespace {
+
+class Owner : public GuestTest {};
+
+[[noreturn]] void exit_thread(int code) {
+  direct(SYS_exit, code);
+  ::abort();
+}
+
+// The last user thread makes a plain exit while a worker sleeps in a read: the worker kept the
+// process as a zombie for ever, and the parent waited with it.
+TEST_F(Owner, LastThreadExitsWhileAWorkerIsBlocked) {
+  for (int round = 0; round < 10; ++round) {
+    EXPECT_EQ(in_child([] {
+                const Rig rig;
+                const Pipe pipe = make_pipe();
+                char byte = 0;
+                block_in_read(rig.client, 0, 0, pipe, &byte);
+                exit_thread(7);
+              }),
+              "exit 7");
+  }
+}
+
+TEST_F(Owner, LastThreadExitsWhileWorkersSpinOrSleep) {
+  for (const unsigned spin_us : {0U, 1000U, unsigned{FLEXSC_MAX_SPIN_US}}) {
+    EXPECT_EQ(in_child([spin_us] {
+                const Rig rig({.spin_us = spin_us});
+                REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
+                exit_thread(8);
+              }),
+              "exit 8");
+  }
+}
+
+TEST_F(Owner, OtherThreadsSeeTheGroupClosed) {
+  std::unique_ptr<Group> group;
+  std::unique_ptr<Client> client;
+  const Pipe pipe = make_pipe();
+  char byte = 0;
+  std::thread([&] {
+    group = std::make_unique<Group>();
+    ASSERT_EQ(group->create_pool(), 0);
+    client = std::make_unique<Client>(*group);
+    ASSERT_EQ(client->run(SYS_getppid), ::getppid());
+    block_in_read(*client, 0, 5, pipe, &byte);
+  }).join();
+  EXPECT_TRUE(eventually([&] { return client->state() == FLEXSC_STATE_CLOSED; }));
+  EXPECT_TRUE(eventually([] { return workers_of(::getpid()).empty(); }));
+  EXPECT_TRUE(eventually([&] { return client->done(0, 5); }));
+  EXPECT_EQ(client->take(0, 5), -FLEXSC_E_STOPPED);
+  EXPECT_EQ(client->flush(), -ESHUTDOWN);
+  EXPECT_EQ(client->wait(1, -1ns), -ESHUTDOWN);
+}
+
+TEST_F(Owner, WaiterIsWokenWhenTheOwnerLeaves) {
+  std::unique_ptr<Group> group;
+  std::unique_ptr<Client> client;
+  std::atomic<bool> ready{false};
+  std::atomic<bool> leave{false};
+  std::thread owner([&] {
+    group = std::make_unique<Group>();
+    group->create_pool();
+    client = std::make_unique<Client>(*group);
+    ready = true;
+    while (!leave) std::this_thread::yield();
+  });
+  ASSERT_TRUE(eventually([&] { return ready.load(); }));
+  std::atomic<long> result{1};
+  std::thread waiter([&] { result = client->wait(1, -1ns); });
+  std::this_thread::sleep_for(20ms);
+  leave = true;
+  owner.join();
+  waiter.join();
+  EXPECT_EQ(result, -ESHUTDOWN);
+}
+
+// Any thread of the process may use the group; making pools is no exception.
+TEST_F(Owner, OtherThreadsMayUseEverything) {
+  const Group group;
+  std::thread([&] {
+    ASSERT_EQ(group.create_pool(), 0);
+    const Client client(group);
+    EXPECT_EQ(client.run(SYS_getppid), ::getppid());
+    EXPECT_EQ(client.run_flushed(call(SYS_getppid)), ::getppid());
+  }).join();
+  const Client client(group);
+  EXPECT_EQ(client.run(SYS_getppid), ::getppid()) << "the thread that made the pool is gone";
+}
+
+// The leader exits, the owner is another thread and works on.
+TEST_F(Owner, LeaderMayLeave) {
+  const SharedBoard board;
+  EXPECT_EQ(in_child([&] {
+              std::thread([&] {
+                const Rig rig;
+                while (thread_states(::getpid()).find('Z') == std::string::npos) {
+                  std::this_thread::sleep_for(1ms);
+                }
+                for (int i = 0; i < 100; ++i) {
+                  if (rig.client.run(SYS_getpid) == ::getpid()) ++board->count;
+                }
+                ::_exit(board->count == 100 ? 0 : 1);
+              }).detach();
+              exit_thread(0);
+            }),
+            "exit 0");
+  EXPECT_EQ(board->count, 100);
+}
+
+}  // namespace
+}  // namespace flexsc_guest

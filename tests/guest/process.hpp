@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The fixture of all tests, and child processes: whatever may end, stop or spoil the process that
+/// does it runs in one.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kit.hpp"
+
+namespace flexsc_guest {
+
+/// The threads of a process that the module made.
+std::vector<pid_t> workers_of(pid_t pid);
+/// State letters of all threads of a process, "" when it is gone.
+std::string thread_states(pid_t pid);
+
+/// Where the module's file is in the guest; empty outside of one. Tests that touch the whole
+/// machine (reload, suspend, CPUs) run only if it is known.
+std::string module_file();
+
+bool write_file(const std::string& path, const std::string& text);
+std::string read_file(const std::string& path);
+
+/// Skips without the module (in a guest: fails), and checks after each test that no worker is left
+/// in this process.
+class GuestTest : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+};
+
+/// Memory shared with children: flags and numbers to agree on what happens when.
+struct Board {
+  std::atomic<int> stage{0};
+  std::atomic<long> count{0};
+  std::atomic<long> value{0};
+};
+
+class SharedBoard {
+ public:
+  SharedBoard();
+  Board* operator->() const { return board_.get(); }
+
+ private:
+  std::shared_ptr<Board> board_;
+};
+
+/// A child that dies with its parent. What it ends with is a sentence:
+/// "exit N", "signal N", "failed: ..." (an exception left body), or "hung: ..." (it was killed).
+class Child {
+ public:
+  explicit Child(const std::function<void()>& body);
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child();
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  void kill(int signal) const;
+  /// The test itself has seen its end.
+  void reaped() { pid_ = -1; }
+  std::string join(std::chrono::seconds limit = kLong);
+  /// waitpid for a stop or a continuation: the raw status, or -1 after the limit.
+  int wait_status(int options, std::chrono::seconds limit = kLong);
+
+ private:
+  pid_t pid_;
+  Fd message_;
+};
+
+/// Runs body in a child and returns how it ended.
+std::string in_child(const std::function<void()>& body, std::chrono::seconds limit = kLong);
+
+/// A worker that sleeps inside a call: posted and seen to be claimed.
+void block_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to);
+
+/// What main() does for the program that the exec tests start; -1 if it is not one of theirs.
+int exec_entry(int argc, char** argv);
+
+}  // namespace flexsc_guest
