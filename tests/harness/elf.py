@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from paths import HarnessError
+from paths import HarnessError, published
 
 
 def is_elf(path: Path) -> bool:
@@ -52,11 +52,9 @@ def stripped(path: Path, cache: Path) -> Path:
     if target.exists():
         os.utime(target)
         return target
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}")
-    result = subprocess.run(["strip", "--strip-debug", "-o", str(partial), str(path)],
-                            capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise HarnessError(f"strip {path} failed: {result.stderr.strip()}")
-    partial.rename(target)
+    with published(target) as partial:
+        result = subprocess.run(["strip", "--strip-debug", "-o", str(partial), str(path)],
+                                capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise HarnessError(f"strip {path} failed: {result.stderr.strip()}")
     return target

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Packs what the guest sees as its root directory."""
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import cpio
 import elf
-from paths import BUILD, HARNESS, HarnessError
+from paths import BUILD, HARNESS, HarnessError, published
 
 CACHE = BUILD / "guest/cache"
 CACHE_SECONDS = 24 * 3600
@@ -115,18 +116,16 @@ def cached_archive(entries: list[cpio.Entry]) -> Path:
     if target.exists():
         os.utime(target)
         return target
-    CACHE.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(f".{os.getpid()}")
-    with open(partial, "wb") as out:
+    with published(target) as partial, open(partial, "wb") as out:
         cpio.write(out, entries)
-    partial.rename(target)
     return target
 
 
 def drop_old_cache() -> None:
-    for path in CACHE.glob("*"):
-        if time.time() - path.stat().st_mtime > CACHE_SECONDS:
-            path.unlink(missing_ok=True)
+    for path in (*CACHE.glob("*.cpio"), *CACHE.glob("*.elf")):
+        with contextlib.suppress(FileNotFoundError):  # another run drops it too
+            if time.time() - path.stat().st_mtime > CACHE_SECONDS:
+                path.unlink()
 
 
 def pack(payload: Payload, target: Path) -> None:

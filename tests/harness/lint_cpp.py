@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -83,6 +84,12 @@ def unit_key(unit: dict[str, str]) -> str | None:
     return hashlib.sha256(repr((version, kept)).encode() + settings + result.stdout).hexdigest()
 
 
+def diagnostics(text: str) -> list[str]:
+    """One string for each diagnostic: its line and what explains it."""
+    blocks = re.split(r"^(?=\S+:\d+:\d+: (?:error|warning): )", text, flags=re.MULTILINE)
+    return [block.rstrip() for block in blocks if re.match(r"\S+:\d+:\d+: ", block)]
+
+
 def tidy_unit(unit: dict[str, str]) -> list[str]:
     """Remembers units that were clean, so that only changed ones are read again."""
     key = unit_key(unit)
@@ -91,7 +98,7 @@ def tidy_unit(unit: dict[str, str]) -> list[str]:
         return []
     result = tool("clang-tidy", "-p", str(BUILD), "--quiet", unit["file"])
     if result.returncode:
-        return [line for line in result.stdout.splitlines() if "warnings generated" not in line]
+        return diagnostics(result.stdout) or [result.stdout]
     if key:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
@@ -100,4 +107,5 @@ def tidy_unit(unit: dict[str, str]) -> list[str]:
 
 def clang_tidy(_files: list[Path]) -> list[str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [line for problems in pool.map(tidy_unit, configured()) for line in problems]
+        found = [problem for problems in pool.map(tidy_unit, configured()) for problem in problems]
+    return list(dict.fromkeys(found))  # a header's defects show up in every unit

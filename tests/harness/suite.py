@@ -39,6 +39,8 @@ class Suite:
 SUITES: tuple[Suite, ...] = (
     Suite("module-reload", "for i in 1 2 3 4 5; do rmmod flexsc && insmod /lib/flexsc.ko || exit 1; "
           "done; test -c /dev/flexsc", gtest=False),
+    # The native tests skip what needs the module; here it is.
+    Suite("fibers-on-the-module", "scheduler-test --gtest_filter='*/kernel'"),
 )
 
 
