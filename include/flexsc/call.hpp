@@ -48,13 +48,21 @@ Call make_call(long nr, Args... args) noexcept {
 /// the kernel's result (a value or -errno). Neither touches errno nor goes through
 /// libc, so an interception library never sees it.
 inline long execute(const Call& call) noexcept {
+  // First all loads, then the registers: a call in between (array access without
+  // optimisation, a sanitizer's check) would spoil those that are set already.
+  const std::uint64_t a0 = call.args[0];
+  const std::uint64_t a1 = call.args[1];
+  const std::uint64_t a2 = call.args[2];
+  const std::uint64_t a3 = call.args[3];
+  const std::uint64_t a4 = call.args[4];
+  const std::uint64_t a5 = call.args[5];
   long result = static_cast<long>(call.nr);
-  register std::uint64_t a3 asm("r10") = call.args[3];
-  register std::uint64_t a4 asm("r8") = call.args[4];
-  register std::uint64_t a5 asm("r9") = call.args[5];
+  register std::uint64_t r10 asm("r10") = a3;
+  register std::uint64_t r8 asm("r8") = a4;
+  register std::uint64_t r9 asm("r9") = a5;
   asm volatile("syscall"
                : "+a"(result)
-               : "D"(call.args[0]), "S"(call.args[1]), "d"(call.args[2]), "r"(a3), "r"(a4), "r"(a5)
+               : "D"(a0), "S"(a1), "d"(a2), "r"(r10), "r"(r8), "r"(r9)
                : "rcx", "r11", "memory");
   return result;
 }
