@@ -190,8 +190,11 @@ static int group_policy(void __user *arg)
 		return err;
 	if (policy.reserved || policy.count > sizeof(classes))
 		return -EINVAL;
-	for (i = 0; i < policy.count; i++)
-		classes[i] = flexsc_policy_class(policy.first + i);
+	for (i = 0; i < policy.count; i++) {
+		u64 nr = (u64)policy.first + i;
+
+		classes[i] = flexsc_policy_class(min_t(u64, nr, U32_MAX));
+	}
 	if (copy_to_user(u64_to_user_ptr(policy.classes), classes, policy.count))
 		return -EFAULT;
 	return 0;

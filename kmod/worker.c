@@ -159,7 +159,31 @@ static u64 claim(const struct flexsc_pool *pool, u64 *word)
 	return take;
 }
 
-/* Executes one claim. Returns false when the worker has to leave. */
+/* Returns the result of the entry. */
+static long serve_entry(struct flexsc_worker *worker,
+			const struct flexsc_entry *entry)
+{
+	struct flexsc_stats *stats = &worker->stats;
+	long result = -FLEXSC_E_STOPPED;
+
+	if (likely(!flexsc_worker_must_leave(worker))) {
+		result = flexsc_call_read(&worker->call, entry);
+		if (!result)
+			result = flexsc_policy_check(&worker->call, true);
+		if (unlikely(result)) {
+			stats->refused++;
+			return result;
+		}
+		result = flexsc_execute_worker(worker);
+	}
+	if (unlikely(result == -FLEXSC_E_STOPPED))
+		stats->cancelled++;
+	else
+		stats->executed++;
+	return result;
+}
+
+/* Executes and completes one claim. */
 static void serve_claim(struct flexsc_worker *worker,
 			struct flexsc_client *client, unsigned int page)
 {
@@ -175,21 +199,7 @@ static void serve_claim(struct flexsc_worker *worker,
 		worker->claim &= worker->claim - 1;
 		/* The claim is what sched_out sees from here on. */
 		barrier();
-		if (unlikely(flexsc_worker_must_leave(worker))) {
-			result = -FLEXSC_E_STOPPED;
-		} else {
-			result = flexsc_call_read(&worker->call, &entries[bit]);
-			if (!result)
-				result = flexsc_policy_check(&worker->call, true);
-			if (unlikely(result))
-				stats->refused++;
-			else
-				result = flexsc_execute_worker(worker);
-		}
-		if (result == -FLEXSC_E_STOPPED)
-			stats->cancelled++;
-		else
-			stats->executed++;
+		result = serve_entry(worker, &entries[bit]);
 		flexsc_complete(client, page, bit, result);
 		if (unlikely(signal_pending(current)))
 			flexsc_worker_resume(worker);
