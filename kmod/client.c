@@ -2,6 +2,7 @@
 /* Clients: the shared pages, and what a carrier asks for about them. */
 #include <linux/anon_inodes.h>
 #include <linux/bitops.h>
+#include <linux/file.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -206,7 +207,16 @@ static long client_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case FLEXSC_IOC_DOORBELL:
 		return client_doorbell(client, arg);
 	case FLEXSC_IOC_FLUSH:
-		return arg ? -EINVAL : flexsc_client_flush(client);
+		if (arg)
+			return -EINVAL;
+		/*
+		 * One of the calls may close this file, and a process with one
+		 * thread holds no reference to it during an ioctl.
+		 */
+		get_file(file);
+		ret = flexsc_client_flush(client);
+		fput(file);
+		return ret;
 	case FLEXSC_IOC_NOTIFY:
 		if (arg)
 			return -EINVAL;
