@@ -154,6 +154,29 @@ TEST_P(BlockingTest, TwoReadersOfOneDescriptor) {
   }
 }
 
+TEST_P(BlockingTest, AtTheStandbyLimitCallsWaitButNoneIsLost) {
+  constexpr std::uintptr_t kPipes = 12;
+  options.concurrency = 1;
+  options.standby_max = 1;
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  std::vector<Pipe> pipes(kPipes);
+  std::array<char, kPipes> bytes{};
+  for (std::uintptr_t i = 0; i < kPipes; ++i) {
+    ASSERT_TRUE(channel->post(make_call(SYS_read, pipes[i].reader(), &bytes[i], 1), token(i)));
+    ASSERT_TRUE(channel->post(nop(), token(kPipes)));
+  }
+  channel->submit();
+  for (const Pipe& pipe : pipes) ASSERT_EQ(write(pipe.writer(), "w", 1), 1);
+  std::size_t reads = 0;
+  for (const Completion& each : drain(*channel)) {
+    EXPECT_EQ(each.result, number(each.token) < kPipes ? 1 : -ENOSYS);
+    if (number(each.token) < kPipes) ++reads;
+  }
+  EXPECT_EQ(reads, kPipes);
+  EXPECT_LE(engine->stats().workers, 2U);
+}
+
 TEST_P(BlockingTest, AcceptConnectAndEcho) {
   const auto engine = open();
   const auto channel = engine->make_channel();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /// Description: a call as data says what a C caller would say, and execute() does it.
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +29,18 @@ TEST(Call, ExecuteReturnsTheKernelsResultAndLeavesErrnoAlone) {
   EXPECT_EQ(execute(make_call(SYS_close, -1)), -EBADF);
   EXPECT_EQ(execute(nop()), -ENOSYS);
   EXPECT_EQ(errno, 77);
+}
+
+TEST(Call, AllSixArgumentsArrive) {
+  // They were lost where loading an argument is a function call (no optimisation,
+  // ThreadSanitizer): mmap takes its descriptor and offset in the fifth and sixth.
+  const long fd = execute(make_call(SYS_memfd_create, "six", 0));
+  ASSERT_EQ(execute(make_call(SYS_pwrite64, fd, "mark", 4, 8192)), 4);
+  const long address = execute(make_call(SYS_mmap, nullptr, 4096, PROT_READ, MAP_SHARED, fd, 8192));
+  ASSERT_GT(address, 0);
+  EXPECT_STREQ(reinterpret_cast<const char*>(address), "mark");
+  EXPECT_EQ(execute(make_call(SYS_munmap, address, 4096)), 0);
+  EXPECT_EQ(execute(make_call(SYS_close, fd)), 0);
 }
 
 TEST(Engine, NamesAndKindsAgree) {
