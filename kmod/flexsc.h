@@ -191,7 +191,7 @@ void flexsc_pool_awake(struct flexsc_pool *pool);
 void flexsc_pool_stop_locked(struct flexsc_pool *pool);
 bool flexsc_worker_park(struct flexsc_worker *worker);
 int flexsc_worker_create(struct flexsc_pool *pool);
-void flexsc_worker_leave(struct flexsc_worker *worker);
+long flexsc_worker_leave(struct flexsc_worker *worker);
 
 /* worker.c */
 int flexsc_worker_main(void *arg);

@@ -211,11 +211,16 @@ bool flexsc_worker_park(struct flexsc_worker *worker)
 	return leave || flexsc_worker_must_leave(worker);
 }
 
-/* Last act of a worker but for its exit. */
-void flexsc_worker_leave(struct flexsc_worker *worker)
+/*
+ * Last act of a worker but for its exit. Returns its exit code: the last thread
+ * to go decides that of the process, which should be the code of the last user
+ * thread. If that is the owner, we are here because it exits.
+ */
+long flexsc_worker_leave(struct flexsc_worker *worker)
 {
 	struct flexsc_pool *pool = worker->pool;
 	struct flexsc_group *group = pool->group;
+	long code = READ_ONCE(group->owner->exit_code);
 
 	flexsc_snapshot_drop(worker);
 	raw_spin_lock_irq(&group->lock);
@@ -237,6 +242,7 @@ void flexsc_worker_leave(struct flexsc_worker *worker)
 		flexsc_pool_kick(pool);
 	irq_work_sync(&worker->blocked_work);
 	flexsc_group_put(group);
+	return code;
 }
 
 static int pin_release(struct inode *inode, struct file *file)

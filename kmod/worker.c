@@ -317,6 +317,7 @@ int flexsc_worker_main(void *arg)
 {
 	struct flexsc_worker *worker = arg;
 	struct file *pin = worker->pin;
+	long code;
 
 	worker_begin(worker);
 	while (!flexsc_worker_park(worker))
@@ -325,9 +326,9 @@ int flexsc_worker_main(void *arg)
 	preempt_disable();
 	preempt_notifier_unregister(&worker->notifier);
 	preempt_enable();
-	flexsc_worker_leave(worker);
+	code = flexsc_worker_leave(worker);
 	/* See pin_fops: worker and the module may be gone inside do_exit(). */
 	fput(pin);
-	static_call(fx_do_exit)(0);
+	static_call(fx_do_exit)(code);
 	return 0;
 }
