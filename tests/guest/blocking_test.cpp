@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Calls that block: others go on, and nothing is lost or executed twice.
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -164,7 +165,7 @@ TEST_F(Blocking, HundredsOfWorkersBlockAndWake) {
 TEST_F(Blocking, WriterBehindItsReader) {
   const Rig rig({.concurrency = 1, .spin_us = 0});
   const Pipe pipe = make_pipe();
-  for (int i = 0; i < 500; ++i) {
+  for (int i = 0; i < 100; ++i) {
     std::array<char, 32> got{};
     for (unsigned bit = 0; bit < 32; ++bit) {
       rig.client.fill(0, bit, call(SYS_read, pipe.reader.get(), &got[bit], 1));
@@ -210,7 +211,7 @@ TEST_F(Blocking, SocketsBothWays) {
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
   const Fd near(ends[0]);
   const Fd far(ends[1]);
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 100; ++i) {
     std::array<char, 2> got{};
     rig.client.post(0, 0, call(SYS_recvfrom, far.get(), &got[0], 1, 0, nullptr, nullptr));
     rig.client.post(0, 1, call(SYS_recvfrom, near.get(), &got[1], 1, 0, nullptr, nullptr));
@@ -223,6 +224,37 @@ TEST_F(Blocking, SocketsBothWays) {
     ASSERT_EQ(got[0], 'p');
     ASSERT_EQ(got[1], 'q');
   }
+}
+
+// No second worker can be had: what was claimed behind the blocked call comes after it.
+TEST_F(Blocking, NoSpareCanBeMade) {
+  struct stat before {};
+  ASSERT_EQ(::stat(FLEXSC_DEVICE, &before), 0);
+  if (::geteuid() != 0) GTEST_SKIP() << "changes its user: needs root";
+  ASSERT_EQ(::chmod(FLEXSC_DEVICE, 0666), 0);
+  EXPECT_EQ(in_child([] {
+              REQUIRE_EQ(::setresuid(54322, 54322, 54322), 0);
+              const rlimit two{2, 2};
+              REQUIRE_EQ(::setrlimit(RLIMIT_NPROC, &two), 0);
+              const Rig rig({.concurrency = 1});
+              const Pipe pipe = make_pipe();
+              char byte = 0;
+              for (int i = 0; i < 5; ++i) {
+                rig.client.fill(0, 0, call(SYS_read, pipe.reader.get(), &byte, 1));
+                for (unsigned bit = 1; bit < 64; ++bit) rig.client.fill(0, bit, call(SYS_getppid));
+                rig.client.submit(0, ~__u64{0});
+                REQUIRE(rig.client.wait(64, 50ms) <= 63);
+                REQUIRE_EQ(workers_of(::getpid()).size(), 1U);
+                put(pipe.writer, "x");
+                REQUIRE_EQ(rig.client.wait(64, kLong), 64);
+                REQUIRE_EQ(rig.client.take(0, 0), 1);
+                for (unsigned bit = 1; bit < 64; ++bit) {
+                  REQUIRE_EQ(rig.client.take(0, bit), ::getppid());
+                }
+              }
+            }),
+            "exit 0");
+  ::chmod(FLEXSC_DEVICE, before.st_mode & 07777);
 }
 
 // Workers that were needed once do not stay for ever in the way: all of them leave with the group.

@@ -87,11 +87,20 @@ TEST_F(Inherit, ForkedChildOpensItsOwn) {
 
 TEST_F(Inherit, VforkedChildSharesNothingLongerThanItLives) {
   const Rig rig;
+  // It runs in our memory, but is another process.
+  static volatile long flushed;
+  static volatile long waited;
   const pid_t pid = ::vfork();
-  if (pid == 0) ::_exit(5);
+  if (pid == 0) {
+    flushed = rig.client.flush();
+    waited = rig.client.wait(0, 0ns);
+    ::_exit(5);
+  }
   int status = 0;
   ASSERT_EQ(::waitpid(pid, &status, 0), pid);
   EXPECT_EQ(WEXITSTATUS(status), 5);
+  EXPECT_EQ(flushed, -EPERM);
+  EXPECT_EQ(waited, -EPERM);
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
 }
 

@@ -18,7 +18,18 @@ class Module : public GuestTest {
     if (IsSkipped()) return;
     if (module_file().empty()) GTEST_SKIP() << "unloads the module: in a guest only";
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+    // Loading and unloading patch the running kernel. QEMU's emulation with a thread per CPU can
+    // keep the breakpoint that stood there meanwhile in the other CPU's translations for ever.
+    emulated_ = read_file("/proc/cpuinfo").find("TCG") != std::string::npos;
+    if (emulated_) write_file(kSecondCpu, "0");
   }
+  void TearDown() override {
+    if (emulated_) write_file(kSecondCpu, "1");
+    GuestTest::TearDown();
+  }
+  static constexpr const char* kSecondCpu = "/sys/devices/system/cpu/cpu1/online";
+  bool emulated_ = false;
+
   static long unload() { return direct(SYS_delete_module, "flexsc", O_NONBLOCK); }
   static bool unload_soon() {
     return eventually([] { return unload() == 0; });

@@ -85,17 +85,19 @@ TEST_F(Owner, WaiterIsWokenWhenTheOwnerLeaves) {
   EXPECT_EQ(result, -ESHUTDOWN);
 }
 
-// Any thread of the process may use the group; making pools is no exception.
-TEST_F(Owner, OtherThreadsMayUseEverything) {
+// Any thread of the process may use the group. Only pools are the owner's to make: workers get the
+// identity of the thread that makes them.
+TEST_F(Owner, OtherThreadsMayUseTheGroup) {
   const Group group;
+  std::thread([&] { EXPECT_EQ(group.create_pool(), -EPERM); }).join();
+  ASSERT_EQ(group.create_pool(), 0);
   std::thread([&] {
-    ASSERT_EQ(group.create_pool(), 0);
     const Client client(group);
     EXPECT_EQ(client.run(SYS_getppid), ::getppid());
     EXPECT_EQ(client.run_flushed(call(SYS_getppid)), ::getppid());
   }).join();
   const Client client(group);
-  EXPECT_EQ(client.run(SYS_getppid), ::getppid()) << "the thread that made the pool is gone";
+  EXPECT_EQ(client.run(SYS_getppid), ::getppid());
 }
 
 // The leader exits, the owner is another thread and works on.

@@ -72,6 +72,7 @@ TEST_F(Signals, HandlersRunInApplicationThreads) {
 // must not go on spinning with "signal pending" and do nothing else.
 TEST_F(Signals, SignalToAWorkerIsHarmless) {
   const Rig rig({.spin_us = 100});
+  ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());
   const auto workers = workers_of(::getpid());
   ASSERT_FALSE(workers.empty());
   struct sigaction ignore {};

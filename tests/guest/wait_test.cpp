@@ -96,7 +96,7 @@ TEST_F(Wait, CompletionWakesASleeper) {
   const Rig rig({.spin_us = 0});
   const Pipe pipe = make_pipe();
   char byte = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 50; ++i) {
     block_in_read(rig.client, 0, 0, pipe, &byte);
     Caller waiter([&] { return rig.client.wait(1, -1ns); });
     if (i % 2 == 0) {
@@ -106,6 +106,26 @@ TEST_F(Wait, CompletionWakesASleeper) {
     waiter.thread.join();
     ASSERT_EQ(waiter.result, 1);
     ASSERT_EQ(rig.client.take(0, 0), 1);
+  }
+}
+
+// Completed in the same claim as a call that blocks: the waiter must not wait for that one too.
+TEST_F(Wait, CompletionBeforeABlockedCallWakesASleeper) {
+  const Rig rig({.concurrency = 1});
+  const Pipe pipe = make_pipe();
+  char byte = 0;
+  for (int i = 0; i < 50; ++i) {
+    rig.client.fill(0, 0, call(SYS_getppid));
+    rig.client.fill(0, 1, call(SYS_read, pipe.reader.get(), &byte, 1));
+    Caller waiter([&] { return rig.client.wait(1, -1ns); });
+    ASSERT_TRUE(asleep(waiter.tid));
+    rig.client.submit(0, 3);
+    waiter.thread.join();
+    ASSERT_EQ(waiter.result, 1);
+    ASSERT_EQ(rig.client.completed(0), 1U);
+    put(pipe.writer, "x");
+    ASSERT_EQ(rig.client.await(0, 1), 1);
+    ASSERT_EQ(rig.client.take(0, 0), ::getppid());
   }
 }
 
