@@ -21,6 +21,8 @@ constexpr std::size_t kRound = 64;
 /// Calls posted before workers are told although fibers are still ready.
 constexpr std::size_t kSubmitBatch = 8;
 constexpr std::size_t kReapBatch = 64;
+/// Rounds between two publications of the counters while the carrier is busy.
+constexpr std::uint64_t kPublishRounds = 16;
 /// Stacks that a carrier keeps to itself.
 constexpr std::size_t kSpareStacks = 64;
 
@@ -88,6 +90,7 @@ bool Carrier::run_round() noexcept {
   FLEXSC_EXPECT(current_ == nullptr);
   bury();
   submit();
+  if (++rounds_ % kPublishRounds == 0) publish();
   return true;
 }
 

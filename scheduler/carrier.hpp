@@ -92,6 +92,8 @@ class alignas(64) Carrier {
 
   // In this carrier's thread.
   [[nodiscard]] Stack take_stack(std::size_t size);
+  /// Shows its counters to other threads.
+  void publish() noexcept;
 
   // From any thread.
   /// Makes a parked (or parking) fiber of this carrier ready. The caller owes the fiber
@@ -105,7 +107,8 @@ class alignas(64) Carrier {
   [[nodiscard]] bool has_fresh() const noexcept {
     return fresh_count_.load(std::memory_order_seq_cst) != 0;
   }
-  /// Adds the counters, as of this carrier's last pass or the end of its last fiber.
+  /// Adds the counters as they were last published: exact whenever a fiber ends and while
+  /// the carrier sleeps, else a few rounds old.
   void add_stats(RuntimeStats& stats) const noexcept;
 
   [[nodiscard]] RuntimeImpl& runtime() const noexcept { return runtime_; }
@@ -136,7 +139,6 @@ class alignas(64) Carrier {
   [[nodiscard]] bool steal() noexcept;
   [[nodiscard]] bool spin();
   void sleep();
-  void publish() noexcept;
 
   RuntimeImpl& runtime_;
   const std::size_t index_;
@@ -154,6 +156,7 @@ class alignas(64) Carrier {
   Fifo<PendingCall, &PendingCall::backlog_next> backlog_;  ///< calls that found no entry
   std::size_t unsubmitted_ = 0;
   std::vector<Stack> spare_stacks_;
+  std::uint64_t rounds_ = 0;
   std::uint64_t switches_ = 0;
   std::uint64_t finished_ = 0;
   std::uint64_t notifies_ = 0;

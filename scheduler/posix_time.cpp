@@ -28,6 +28,28 @@ void sleep_fiber(std::chrono::seconds seconds, std::chrono::nanoseconds rest) {
   }
 }
 
+[[nodiscard]] bool valid(const struct timespec& time) noexcept {
+  return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < kNanosecondsPerSecond;
+}
+
+void sleep_fiber(const struct timespec& duration) {
+  sleep_fiber(std::chrono::seconds(duration.tv_sec), std::chrono::nanoseconds(duration.tv_nsec));
+}
+
+/// What is left until `when` of `clock`; zero or less if it has come.
+struct timespec left_until(clockid_t clock, const struct timespec& when) noexcept {
+  struct timespec now {};
+  (void)clock_gettime(clock, &now);
+  struct timespec left {
+    when.tv_sec - now.tv_sec, when.tv_nsec - now.tv_nsec
+  };
+  if (left.tv_nsec < 0) {
+    left.tv_nsec += kNanosecondsPerSecond;
+    --left.tv_sec;
+  }
+  return left;
+}
+
 }  // namespace
 
 int poll(struct pollfd* fds, nfds_t count, int timeout_ms) {
@@ -42,15 +64,31 @@ int poll(struct pollfd* fds, nfds_t count, int timeout_ms) {
 
 int nanosleep(const struct timespec* duration, struct timespec* remaining) {
   if (!this_fiber::inside()) return posix_call(SYS_nanosleep, duration, remaining);
-  if (duration == nullptr) {
-    errno = EFAULT;
-    return -1;
+  const int error = flexsc::clock_nanosleep(CLOCK_MONOTONIC, 0, duration, remaining);
+  if (error == 0) return 0;
+  errno = error;
+  return -1;
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec* time,
+                    struct timespec* remaining) {
+  const bool ours = clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+  if (!ours || !this_fiber::inside()) {
+    return static_cast<int>(
+        -run_call(make_call(SYS_clock_nanosleep, clock, flags, time, remaining)));
   }
-  if (duration->tv_sec < 0 || duration->tv_nsec < 0 || duration->tv_nsec >= kNanosecondsPerSecond) {
-    errno = EINVAL;
-    return -1;
+  if (time == nullptr) return EFAULT;
+  if (!valid(*time)) return EINVAL;
+  if ((flags & TIMER_ABSTIME) == 0) {
+    sleep_fiber(*time);
+    return 0;
   }
-  sleep_fiber(std::chrono::seconds(duration->tv_sec), std::chrono::nanoseconds(duration->tv_nsec));
+  // In a loop, as the real time may have been set back meanwhile.
+  struct timespec left = left_until(clock, *time);
+  while (left.tv_sec > 0 || (left.tv_sec == 0 && left.tv_nsec > 0)) {
+    sleep_fiber(left);
+    left = left_until(clock, *time);
+  }
   return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -61,6 +62,19 @@ std::vector<int> allowed_cpus() {
   throw std::system_error(EINVAL, std::generic_category(), "sched_getaffinity");
 }
 
+/// Blocks signals in a carrier, so that handlers run in plain threads only: a handler that
+/// interrupted a fiber and made a call would park inside the handler. Not blocked are those
+/// that a thread causes itself, and the profiler's.
+void block_signals() noexcept {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int own :
+       {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPIPE, SIGXFSZ, SIGPROF}) {
+    sigdelset(&set, own);
+  }
+  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 void pin(std::thread& thread, int cpu) {
   int error = EINVAL;
   if (cpu >= 0 && cpu < kMostCpus) {
@@ -94,6 +108,7 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
   try {
     for (std::size_t i = 0; i < cpus.size(); ++i) {
       threads_.emplace_back([this, i] {
+        block_signals();
         const SignalStack signal_stack;
         carriers_[i]->run();
       });
@@ -169,6 +184,8 @@ std::shared_ptr<FiberControl> RuntimeImpl::spawn(std::function<void()> body, Spa
 }
 
 RuntimeStats RuntimeImpl::stats() const noexcept {
+  Carrier* here = Carrier::of_this_thread();
+  if (here != nullptr && &here->runtime() == this) here->publish();
   RuntimeStats stats;
   stats.spawned = spawned_.load(std::memory_order_relaxed);
   for (const auto& carrier : carriers_) carrier->add_stats(stats);

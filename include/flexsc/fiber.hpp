@@ -74,13 +74,19 @@ class Fiber {
 };
 
 /// Carriers and the engine they use. Thread-safe.
+///
+/// Signals: carriers block all but those that a thread causes itself (SIGSEGV, SIGPIPE, ...)
+/// and SIGPROF, so handlers run in the program's other threads. A process or thread started
+/// from a fiber inherits that mask.
+///
+/// The engine belongs to the thread that makes the Runtime: see Engine::open().
 class Runtime {
  public:
   /// Opens the engine and starts the carriers. @throws std::system_error
   explicit Runtime(const RuntimeOptions& options);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
-  /// Waits until every fiber has ended, then stops the carriers.
+  /// Waits until every fiber has ended, then stops the carriers. Not from one of them.
   ~Runtime();
 
   /// Starts a fiber. From a fiber: on the same carrier's queue, until another idle
@@ -89,6 +95,8 @@ class Runtime {
   /// @throws std::bad_alloc when there is no memory for the stack.
   [[nodiscard]] Fiber spawn(std::function<void()> body, SpawnOptions options = {});
 
+  /// Exact for the carrier of the calling fiber, for carriers that sleep, and up to the end
+  /// of each fiber; a few switches old for a carrier that is busy.
   [[nodiscard]] RuntimeStats stats() const;
   [[nodiscard]] Engine& engine() noexcept;
   [[nodiscard]] std::size_t carriers() const noexcept;

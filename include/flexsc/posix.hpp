@@ -64,6 +64,11 @@ int getpeername(int fd, struct sockaddr* address, socklen_t* length);
 
 int poll(struct pollfd* fds, nfds_t count, int timeout_ms);
 int nanosleep(const struct timespec* duration, struct timespec* remaining);
+/// Returns an error number and leaves errno alone, as the POSIX function does. Inside a fiber
+/// CLOCK_REALTIME and CLOCK_MONOTONIC use the carrier's timers (a clock that is set forward
+/// is noticed at the end of the sleep); other clocks are posted.
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec* time,
+                    struct timespec* remaining);
 int usleep(useconds_t microseconds);
 unsigned sleep(unsigned seconds);
 

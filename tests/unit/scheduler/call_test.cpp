@@ -71,85 +71,95 @@ struct Row {
   std::function<long()> direct;
 };
 
-// Every row is called in a fiber and directly, from the same state.
-TEST_P(CallTest, AnswersAreThoseOfTheDirectCalls) {
-  const Scratch scratch;
-  const std::string file = scratch.at("file");
-  const std::string absent = scratch.at("absent");
-  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT, 0600);
-  ASSERT_GE(fd, 0);
-  ASSERT_EQ(::pwrite(fd, "0123456789", 10, 0), 10);
+/// What the rows work on. The file holds "0123456789"; nothing is ever in the pipe.
+struct Objects {
+  std::string file;
+  std::string absent;
+  int fd = -1;
   std::array<int, 2> empty{};
-  ASSERT_EQ(::pipe2(empty.data(), O_NONBLOCK), 0);
-  const int unconnected = ::socket(AF_INET, SOCK_STREAM, 0);
-  ASSERT_GE(unconnected, 0);
-
+  int unconnected = -1;
   std::array<char, 64> buffer{};
+  std::array<iovec, 2> iov{{{buffer.data(), 3}, {buffer.data() + 3, 4}}};
   struct stat status {};
-  char* const nowhere = nullptr;
-  std::array<struct iovec, 2> iov{{{buffer.data(), 3}, {buffer.data() + 3, 4}}};
-  const std::vector<Row> rows{
-      {"read", [&] { return flexsc::pread(fd, buffer.data(), 4, 3); },
-       [&] { return ::pread(fd, buffer.data(), 4, 3); }},
-      {"read at the end", [&] { return flexsc::pread(fd, buffer.data(), 4, 10); },
-       [&] { return ::pread(fd, buffer.data(), 4, 10); }},
-      {"read: EBADF", [&] { return flexsc::read(-1, buffer.data(), 4); },
-       [&] { return ::read(-1, buffer.data(), 4); }},
-      {"read: EFAULT", [&] { return flexsc::pread(fd, nowhere, 4, 0); },
-       [&] { return ::pread(fd, nowhere, 4, 0); }},
-      {"read: EAGAIN", [&] { return flexsc::read(empty[0], buffer.data(), 4); },
-       [&] { return ::read(empty[0], buffer.data(), 4); }},
-      {"read: EINVAL", [&] { return flexsc::pread(fd, buffer.data(), 4, -1); },
-       [&] { return ::pread(fd, buffer.data(), 4, -1); }},
-      {"readv", [&] { return flexsc::lseek(fd, 1, SEEK_SET) + flexsc::readv(fd, iov.data(), 2); },
-       [&] { return ::lseek(fd, 1, SEEK_SET) + ::readv(fd, iov.data(), 2); }},
-      {"write", [&] { return flexsc::pwrite(fd, "ab", 2, 4); },
-       [&] { return ::pwrite(fd, "ab", 2, 4); }},
-      {"write: EBADF", [&] { return flexsc::write(empty[0], "ab", 2); },
-       [&] { return ::write(empty[0], "ab", 2); }},
-      {"writev", [&] { return flexsc::lseek(fd, 0, SEEK_SET) + flexsc::writev(fd, iov.data(), 2); },
-       [&] { return ::lseek(fd, 0, SEEK_SET) + ::writev(fd, iov.data(), 2); }},
-      {"lseek", [&] { return flexsc::lseek(fd, -2, SEEK_END); },
-       [&] { return ::lseek(fd, -2, SEEK_END); }},
-      {"lseek: EINVAL", [&] { return flexsc::lseek(fd, -20, SEEK_SET); },
-       [&] { return ::lseek(fd, -20, SEEK_SET); }},
-      {"lseek: ESPIPE", [&] { return flexsc::lseek(empty[0], 0, SEEK_SET); },
-       [&] { return ::lseek(empty[0], 0, SEEK_SET); }},
-      {"open: ENOENT", [&] { return flexsc::open(absent.c_str(), O_RDONLY); },
-       [&] { return ::open(absent.c_str(), O_RDONLY); }},
-      {"open: EEXIST", [&] { return flexsc::open(file.c_str(), O_CREAT | O_EXCL, 0600); },
-       [&] { return ::open(file.c_str(), O_CREAT | O_EXCL, 0600); }},
-      {"open: ENOTDIR", [&] { return flexsc::openat(fd, "x", O_RDONLY); },
-       [&] { return ::openat(fd, "x", O_RDONLY); }},
+  char* nowhere = nullptr;
+};
+
+std::vector<Row> transfers(Objects& at) {
+  return {
+      {"read", [&] { return flexsc::pread(at.fd, at.buffer.data(), 4, 3); },
+       [&] { return ::pread(at.fd, at.buffer.data(), 4, 3); }},
+      {"read at the end", [&] { return flexsc::pread(at.fd, at.buffer.data(), 4, 10); },
+       [&] { return ::pread(at.fd, at.buffer.data(), 4, 10); }},
+      {"read: EBADF", [&] { return flexsc::read(-1, at.buffer.data(), 4); },
+       [&] { return ::read(-1, at.buffer.data(), 4); }},
+      {"read: EFAULT", [&] { return flexsc::pread(at.fd, at.nowhere, 4, 0); },
+       [&] { return ::pread(at.fd, at.nowhere, 4, 0); }},
+      {"read: EAGAIN", [&] { return flexsc::read(at.empty[0], at.buffer.data(), 4); },
+       [&] { return ::read(at.empty[0], at.buffer.data(), 4); }},
+      {"read: EINVAL", [&] { return flexsc::pread(at.fd, at.buffer.data(), 4, -1); },
+       [&] { return ::pread(at.fd, at.buffer.data(), 4, -1); }},
+      {"readv",
+       [&] { return flexsc::lseek(at.fd, 1, SEEK_SET) + flexsc::readv(at.fd, at.iov.data(), 2); },
+       [&] { return ::lseek(at.fd, 1, SEEK_SET) + ::readv(at.fd, at.iov.data(), 2); }},
+      {"write", [&] { return flexsc::pwrite(at.fd, "ab", 2, 4); },
+       [&] { return ::pwrite(at.fd, "ab", 2, 4); }},
+      {"write: EBADF", [&] { return flexsc::write(at.empty[0], "ab", 2); },
+       [&] { return ::write(at.empty[0], "ab", 2); }},
+      {"writev",
+       [&] { return flexsc::lseek(at.fd, 0, SEEK_SET) + flexsc::writev(at.fd, at.iov.data(), 2); },
+       [&] { return ::lseek(at.fd, 0, SEEK_SET) + ::writev(at.fd, at.iov.data(), 2); }},
+      {"lseek", [&] { return flexsc::lseek(at.fd, -2, SEEK_END); },
+       [&] { return ::lseek(at.fd, -2, SEEK_END); }},
+      {"lseek: EINVAL", [&] { return flexsc::lseek(at.fd, -20, SEEK_SET); },
+       [&] { return ::lseek(at.fd, -20, SEEK_SET); }},
+      {"lseek: ESPIPE", [&] { return flexsc::lseek(at.empty[0], 0, SEEK_SET); },
+       [&] { return ::lseek(at.empty[0], 0, SEEK_SET); }},
+  };
+}
+
+std::vector<Row> names_and_files(Objects& at) {
+  return {
+      {"open: ENOENT", [&] { return flexsc::open(at.absent.c_str(), O_RDONLY); },
+       [&] { return ::open(at.absent.c_str(), O_RDONLY); }},
+      {"open: EEXIST", [&] { return flexsc::open(at.file.c_str(), O_CREAT | O_EXCL, 0600); },
+       [&] { return ::open(at.file.c_str(), O_CREAT | O_EXCL, 0600); }},
+      {"open: ENOTDIR", [&] { return flexsc::openat(at.fd, "x", O_RDONLY); },
+       [&] { return ::openat(at.fd, "x", O_RDONLY); }},
       {"close: EBADF", [&] { return flexsc::close(-1); }, [&] { return ::close(-1); }},
-      {"fstat", [&] { return flexsc::fstat(fd, &status) + status.st_size; },
-       [&] { return ::fstat(fd, &status) + status.st_size; }},
-      {"stat", [&] { return flexsc::stat(file.c_str(), &status) + status.st_size; },
-       [&] { return ::stat(file.c_str(), &status) + status.st_size; }},
-      {"stat: ENOENT", [&] { return flexsc::stat(absent.c_str(), &status); },
-       [&] { return ::stat(absent.c_str(), &status); }},
-      {"fstatat", [&] { return flexsc::fstatat(fd, "", &status, AT_EMPTY_PATH); },
-       [&] { return ::fstatat(fd, "", &status, AT_EMPTY_PATH); }},
-      {"fsync", [&] { return flexsc::fsync(fd); }, [&] { return ::fsync(fd); }},
-      {"fdatasync: EINVAL", [&] { return flexsc::fdatasync(empty[0]); },
-       [&] { return ::fdatasync(empty[0]); }},
-      {"ftruncate", [&] { return flexsc::ftruncate(fd, 8); }, [&] { return ::ftruncate(fd, 8); }},
-      {"unlink: ENOENT", [&] { return flexsc::unlink(absent.c_str()); },
-       [&] { return ::unlink(absent.c_str()); }},
-      {"unlinkat: ENOENT", [&] { return flexsc::unlinkat(AT_FDCWD, absent.c_str(), 0); },
-       [&] { return ::unlinkat(AT_FDCWD, absent.c_str(), 0); }},
+      {"fstat", [&] { return flexsc::fstat(at.fd, &at.status) + at.status.st_size; },
+       [&] { return ::fstat(at.fd, &at.status) + at.status.st_size; }},
+      {"stat", [&] { return flexsc::stat(at.file.c_str(), &at.status) + at.status.st_size; },
+       [&] { return ::stat(at.file.c_str(), &at.status) + at.status.st_size; }},
+      {"stat: ENOENT", [&] { return flexsc::stat(at.absent.c_str(), &at.status); },
+       [&] { return ::stat(at.absent.c_str(), &at.status); }},
+      {"fstatat", [&] { return flexsc::fstatat(at.fd, "", &at.status, AT_EMPTY_PATH); },
+       [&] { return ::fstatat(at.fd, "", &at.status, AT_EMPTY_PATH); }},
+      {"fsync", [&] { return flexsc::fsync(at.fd); }, [&] { return ::fsync(at.fd); }},
+      {"fdatasync: EINVAL", [&] { return flexsc::fdatasync(at.empty[0]); },
+       [&] { return ::fdatasync(at.empty[0]); }},
+      {"ftruncate", [&] { return flexsc::ftruncate(at.fd, 8); },
+       [&] { return ::ftruncate(at.fd, 8); }},
+      {"unlink: ENOENT", [&] { return flexsc::unlink(at.absent.c_str()); },
+       [&] { return ::unlink(at.absent.c_str()); }},
+      {"unlinkat: ENOENT", [&] { return flexsc::unlinkat(AT_FDCWD, at.absent.c_str(), 0); },
+       [&] { return ::unlinkat(AT_FDCWD, at.absent.c_str(), 0); }},
+  };
+}
+
+std::vector<Row> sockets_and_others(Objects& at) {
+  return {
       {"socket: EAFNOSUPPORT", [&] { return flexsc::socket(12345, SOCK_STREAM, 0); },
        [&] { return ::socket(12345, SOCK_STREAM, 0); }},
-      {"accept: EINVAL", [&] { return flexsc::accept(unconnected, nullptr, nullptr); },
-       [&] { return ::accept(unconnected, nullptr, nullptr); }},
-      {"recv: ENOTCONN", [&] { return flexsc::recv(unconnected, buffer.data(), 1, 0); },
-       [&] { return ::recv(unconnected, buffer.data(), 1, 0); }},
-      {"send: EPIPE", [&] { return flexsc::send(unconnected, "x", 1, MSG_NOSIGNAL); },
-       [&] { return ::send(unconnected, "x", 1, MSG_NOSIGNAL); }},
-      {"send: ENOTSOCK", [&] { return flexsc::send(fd, "x", 1, MSG_NOSIGNAL); },
-       [&] { return ::send(fd, "x", 1, MSG_NOSIGNAL); }},
-      {"shutdown: ENOTCONN", [&] { return flexsc::shutdown(unconnected, SHUT_RDWR); },
-       [&] { return ::shutdown(unconnected, SHUT_RDWR); }},
+      {"accept: EINVAL", [&] { return flexsc::accept(at.unconnected, nullptr, nullptr); },
+       [&] { return ::accept(at.unconnected, nullptr, nullptr); }},
+      {"recv: ENOTCONN", [&] { return flexsc::recv(at.unconnected, at.buffer.data(), 1, 0); },
+       [&] { return ::recv(at.unconnected, at.buffer.data(), 1, 0); }},
+      {"send: EPIPE", [&] { return flexsc::send(at.unconnected, "x", 1, MSG_NOSIGNAL); },
+       [&] { return ::send(at.unconnected, "x", 1, MSG_NOSIGNAL); }},
+      {"send: ENOTSOCK", [&] { return flexsc::send(at.fd, "x", 1, MSG_NOSIGNAL); },
+       [&] { return ::send(at.fd, "x", 1, MSG_NOSIGNAL); }},
+      {"shutdown: ENOTCONN", [&] { return flexsc::shutdown(at.unconnected, SHUT_RDWR); },
+       [&] { return ::shutdown(at.unconnected, SHUT_RDWR); }},
       {"nanosleep: EINVAL",
        [&] {
          const struct timespec wrong { 0, 1'000'000'000 };
@@ -167,6 +177,24 @@ TEST_P(CallTest, AnswersAreThoseOfTheDirectCalls) {
       {"gettid is the caller's", [&] { return flexsc::syscall(SYS_gettid) - ::gettid(); },
        [&] { return 0; }},
   };
+}
+
+// Every row is called in a fiber and directly, from the same state.
+TEST_P(CallTest, AnswersAreThoseOfTheDirectCalls) {
+  const Scratch scratch;
+  Objects at;
+  at.file = scratch.at("file");
+  at.absent = scratch.at("absent");
+  at.fd = ::open(at.file.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_GE(at.fd, 0);
+  ASSERT_EQ(::pwrite(at.fd, "0123456789", 10, 0), 10);
+  ASSERT_EQ(::pipe2(at.empty.data(), O_NONBLOCK), 0);
+  at.unconnected = ::socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_GE(at.unconnected, 0);
+  std::vector<Row> rows;
+  for (const auto& part : {transfers(at), names_and_files(at), sockets_and_others(at)}) {
+    rows.insert(rows.end(), part.begin(), part.end());
+  }
 
   Runtime runtime(options());
   test::in_fiber(runtime, [&] {
@@ -179,10 +207,7 @@ TEST_P(CallTest, AnswersAreThoseOfTheDirectCalls) {
     const Answer expected = answer_of(row.direct);
     EXPECT_EQ(answer_of(row.ours), expected) << row.name << ", in a thread";
   }
-  ::close(fd);
-  ::close(empty[0]);
-  ::close(empty[1]);
-  ::close(unconnected);
+  for (const int fd : {at.fd, at.empty[0], at.empty[1], at.unconnected}) ::close(fd);
 }
 
 TEST_P(CallTest, FilesAreMadeAndRemoved) {

@@ -135,8 +135,8 @@ TEST_P(SocketTest, MessagesOptionsAndDatagrams) {
     Listener listener;
     listener.open();
     int server = -1;
-    Fiber acceptor =
-        runtime.spawn([&] { server = flexsc::accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC); });
+    Fiber acceptor = runtime.spawn(
+        [&] { server = flexsc::accept4(listener.fd, nullptr, nullptr, SOCK_CLOEXEC); });
     const int client = listener.connect();
     acceptor.join();
     ASSERT_GE(server, 0);

@@ -8,12 +8,22 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ostream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "flexsc/engine.hpp"
 #include "flexsc/fiber.hpp"
+
+namespace flexsc {
+
+/// For GoogleTest's messages.
+inline void PrintTo(EngineKind kind, std::ostream* out) {
+  *out << to_string(kind);
+}
+
+}  // namespace flexsc
 
 namespace flexsc::test {
 

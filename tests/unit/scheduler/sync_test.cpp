@@ -255,8 +255,8 @@ TEST_P(SyncTest, ATimedWaitEndsAtItsTimeOrBefore) {
       ready = true;
       condition.notify_one();
     });
-    EXPECT_TRUE(condition.wait_until(lock, Clock::now() + std::chrono::hours(1),
-                                     [&] { return ready; }));
+    EXPECT_TRUE(
+        condition.wait_until(lock, Clock::now() + std::chrono::hours(1), [&] { return ready; }));
     lock.unlock();
     setter.join();
   };

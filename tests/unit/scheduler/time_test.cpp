@@ -60,9 +60,7 @@ TEST_P(TimeTest, SleepingFibersMakeNoCalls) {
     std::vector<Fiber> fibers;
     for (int i = 0; i < 10; ++i) {
       fibers.push_back(runtime.spawn([] {
-        const struct timespec moment {
-          0, 1'000'000
-        };
+        const struct timespec moment { 0, 1'000'000 };
         EXPECT_EQ(flexsc::nanosleep(&moment, nullptr), 0);
         EXPECT_EQ(flexsc::usleep(1000), 0);
         EXPECT_EQ(flexsc::sleep(0), 0U);

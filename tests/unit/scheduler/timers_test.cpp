@@ -23,7 +23,9 @@ class Recorder final : public Timer {
   std::vector<int>& log_;
 };
 
-Clock::time_point at(int seconds) { return Clock::time_point(std::chrono::seconds(seconds)); }
+Clock::time_point at(int seconds) {
+  return Clock::time_point(std::chrono::seconds(seconds));
+}
 
 TEST(TimersTest, ExpireInOrderOfTimeThenOfArrival) {
   std::vector<int> log;
