@@ -3,6 +3,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from paths import BUILD, HarnessError
 SERIES = ("6.1", "6.12")
 
 MODULES = Path("/lib/modules")
-# setup.sh puts images here that are not in /boot.
-IMAGE_DIRS = (Path("/boot"), BUILD / "kernels")
+# setup.sh puts here what the machine does not have: vmlinuz-RELEASE and headers-RELEASE.
+FETCHED = BUILD / "kernels"
 
 
 @dataclass(frozen=True)
@@ -26,17 +27,21 @@ def version_key(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release))
 
 
-def releases_with_headers(series: str, modules: Path = MODULES) -> list[str]:
-    """Releases of a series that modules can be built for, newest first."""
-    pattern = re.compile(re.escape(series) + r"\.\d.*-amd64$")
-    found = [entry.parent.name for entry in modules.glob("*/build")
-             if pattern.match(entry.parent.name) and "-rt-" not in entry.parent.name
-             and "-cloud-" not in entry.parent.name and (entry / "Makefile").exists()]
-    return sorted(found, key=version_key, reverse=True)
+def trees(modules: Path = MODULES, fetched: Path = FETCHED) -> dict[str, Path]:
+    """What modules can be built against, by release; what is installed goes first."""
+    found = {path.name.removeprefix("headers-"): path for path in fetched.glob("headers-*")}
+    found |= {path.parent.name: path for path in modules.glob("*/build")}
+    return {release: path for release, path in found.items() if (path / "Makefile").exists()}
+
+
+def releases(series: str, known: Iterable[str]) -> list[str]:
+    """Those of a series, newest first."""
+    pattern = re.compile(re.escape(series) + r"\.\d(?!.*-(rt|cloud)-).*-amd64$")
+    return sorted(filter(pattern.match, known), key=version_key, reverse=True)
 
 
 def find_image(release: str) -> Path | None:
-    for folder in IMAGE_DIRS:
+    for folder in (Path("/boot"), FETCHED):
         image = folder / f"vmlinuz-{release}"
         if image.exists():
             return image
@@ -51,15 +56,16 @@ def readable(image: Path) -> Path:
 
 
 def find(series: str) -> Kernel:
-    releases = releases_with_headers(series)
-    if not releases:
-        raise HarnessError(f"no headers of a Linux {series} kernel are installed: run `./run setup`")
-    for release in releases:
+    known = trees()
+    candidates = releases(series, known)
+    for release in candidates:
         image = find_image(release)
         if image:
-            return Kernel(release, readable(image), MODULES / release / "build")
-    raise HarnessError(f"headers of Linux {releases[0]} are installed but not its image "
-                       f"(vmlinuz-{releases[0]}): run `./run setup`")
+            return Kernel(release, readable(image), known[release])
+    if not candidates:
+        raise HarnessError(f"there are no headers of a Linux {series} kernel: run `./run setup`")
+    raise HarnessError(f"there are headers of Linux {candidates[0]} but not its image "
+                       f"(vmlinuz-{candidates[0]}): run `./run setup`")
 
 
 def from_path(path: Path) -> Kernel:
@@ -72,10 +78,10 @@ def from_path(path: Path) -> Kernel:
                                "`make modules_prepare` in it first")
         return Kernel(release_file.read_text().strip(), readable(image), path)
     release = path.name.removeprefix("vmlinuz-")
-    tree = MODULES / release / "build"
-    if not tree.exists():
-        raise HarnessError(f"no headers for {path} in {tree}: install linux-headers-{release}, or "
-                           "give the kernel's build tree instead of its image")
+    tree = trees().get(release)
+    if tree is None:
+        raise HarnessError(f"no headers for {path}: install linux-headers-{release}, or give the "
+                           "kernel's build tree instead of its image")
     return Kernel(release, readable(path), tree)
 
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Installs what is missing and nothing else: packages, and an image for each kernel that has headers.
-# Images that are not in /boot are put in the build directory: this machine's boot menu stays as it is.
+# Installs the packages that are missing and fetches the kernels that are. The latter go to the build
+# directory and are not installed: what this machine boots stays as it is.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=${FLEXSC_BUILD_DIR:-$here/../../build}
+kernels=${FLEXSC_BUILD_DIR:-$here/../../build}/kernels
 series_list="6.1 6.12"
 
 fail() {
@@ -38,10 +38,6 @@ installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-available() {
-    [ -n "$(apt-cache madison "$1" 2>/dev/null)" ]
-}
-
 install_missing() {
     local name missing=()
     for name in "$@"; do
@@ -57,26 +53,10 @@ install_missing() {
 
 # The newest release of a series for which modules can be built.
 headers_release() {
-    local folder
-    for folder in /lib/modules/"$1".*-amd64/build; do
-        [ -e "$folder/Makefile" ] && basename "$(dirname "$folder")"
-    done | grep -v -e '-rt-' -e '-cloud-' | sort -V | tail -n 1 || true
-}
-
-install_headers() {
-    # Debian 12's own kernel is 6.1; 6.12 comes with its security archive.
-    local series=$1 name
-    case $series in
-    6.1) name=linux-headers-amd64 ;;
-    *) name=linux-headers-$series-amd64 ;;
-    esac
-    installed "$name" && return
-    update_once
-    if available "$name"; then
-        install_missing "$name"
-    else
-        missing_kernel "$series" "this machine's apt sources have no $name (bookworm-security has it)"
-    fi
+    {
+        find /lib/modules -maxdepth 2 -name build -path "/lib/modules/$1.*-amd64/build" -printf "%h\n" 2>/dev/null
+        find "$kernels" -maxdepth 1 -name "headers-$1.*-amd64" 2>/dev/null
+    } | sed -e 's|.*/||' -e 's|^headers-||' | grep -v -e '-rt-' -e '-cloud-' | sort -V | tail -n 1 || true
 }
 
 missing_kernel() {
@@ -84,21 +64,70 @@ missing_kernel() {
         "To accept that, set FLEXSC_ALLOW_MISSING_KERNELS=$1" >&2
 }
 
+# download PACKAGE FOLDER: leaves the package's files in the folder, without installing it.
+download() {
+    mkdir -p "$2"
+    (cd "$2" && apt-get download -q -o APT::Sandbox::User=root "$1" && dpkg-deb -x ./*.deb . && rm ./*.deb)
+}
+
+dependencies() {
+    apt-cache depends --important "$1" | sed -n 's/^[ |]*Depends: //p'
+}
+
+# The package linux-headers-RELEASE of 6.12 would install the image too; what it depends on does not.
+fetch_headers() {
+    local series=$1 release=$2 folder=$kernels/new needed link
+    echo "setup: fetching the headers of Linux $release"
+    mapfile -t needed < <(dependencies "linux-headers-$release" | grep -v -e '^linux-image' -e '^linux-base')
+    install_missing "${needed[@]}"
+    rm -rf "$folder"
+    if ! download "linux-headers-$release" "$folder"; then
+        missing_kernel "$series" "apt-get could not fetch linux-headers-$release"
+        return
+    fi
+    for link in scripts tools; do
+        # Relative to /usr/src, where this package is not.
+        ln -sfn "/usr/lib/$(readlink "$folder/usr/src/linux-headers-$release/$link" |
+            sed 's|^\.\./\.\./lib/||')" "$folder/usr/src/linux-headers-$release/$link"
+    done
+    mv "$folder/usr/src/linux-headers-$release" "$kernels/headers-$release"
+    rm -rf "$folder"
+}
+
 fetch_image() {
-    local release=$1 package=linux-image-$1 target=$build/kernels/vmlinuz-$1 folder
-    [ -e "/boot/vmlinuz-$release" ] || [ -e "$target" ] && return
-    update_once
-    echo "setup: fetching the image of Linux $release (not installing it)"
-    folder=$(mktemp -d)
-    if (cd "$folder" && apt-get download -q -o APT::Sandbox::User=root "$package"); then
-        mkdir -p "$build/kernels"
-        dpkg-deb --fsys-tarfile "$folder"/*.deb | tar -xO "./boot/vmlinuz-$release" >"$target.part"
-        mv "$target.part" "$target"
+    local series=$1 release=$2 folder=$kernels/new
+    echo "setup: fetching the image of Linux $release"
+    rm -rf "$folder"
+    if download "linux-image-$release" "$folder"; then
+        mv "$folder/boot/vmlinuz-$release" "$kernels/"
     else
-        missing_kernel "$release" "apt-get could not fetch $package; after an apt-get upgrade the \
-headers and the image are of the same release again"
+        missing_kernel "$series" "apt-get could not fetch linux-image-$release; if the archive has a \
+newer one, apt-get upgrade brings the headers to the same release"
     fi
     rm -rf "$folder"
+}
+
+# Debian 12's own kernel is 6.1; 6.12 comes with its security archive.
+headers_package() {
+    if [ "$1" = 6.1 ]; then echo linux-headers-amd64; else echo "linux-headers-$1-amd64"; fi
+}
+
+prepare_kernel() {
+    local series=$1 package release
+    release=$(headers_release "$series")
+    if [ -z "$release" ]; then
+        update_once
+        package=$(headers_package "$series")
+        release=$(dependencies "$package" | sed -n "s/^linux-headers-\($series\..*-amd64\)$/\1/p" | head -n 1)
+        if [ -z "$release" ]; then
+            missing_kernel "$series" "apt's sources have no $package (6.12 is in bookworm-security)"
+            return
+        fi
+        fetch_headers "$series" "$release"
+    fi
+    [ -e "/boot/vmlinuz-$release" ] || [ -e "$kernels/vmlinuz-$release" ] && return
+    update_once
+    fetch_image "$series" "$release"
 }
 
 [ -r /etc/debian_version ] || fail "this is not Debian: FlexSC is built and tested on Debian 12 only"
@@ -107,7 +136,5 @@ headers and the image are of the same release again"
 mapfile -t packages < <(grep -v '^#' "$here/packages")
 install_missing "${packages[@]}"
 for series in $series_list; do
-    install_headers "$series"
-    release=$(headers_release "$series")
-    [ -z "$release" ] || fetch_image "$release"
+    prepare_kernel "$series"
 done

@@ -33,16 +33,20 @@ class Cpio(unittest.TestCase):
 
 class Kernels(unittest.TestCase):
     def test_newest_release_of_the_series_alone(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for release in ("6.1.0-9-amd64", "6.1.0-56-amd64", "6.12.1+deb12-amd64",
-                            "6.1.0-57-rt-amd64", "6.1.0-58-cloud-amd64"):
-                build = Path(folder) / release / "build"
-                build.mkdir(parents=True)
-                (build / "Makefile").touch()
-            self.assertEqual(kernels.releases_with_headers("6.1", Path(folder)),
-                             ["6.1.0-56-amd64", "6.1.0-9-amd64"])
-            self.assertEqual(kernels.releases_with_headers("6.12", Path(folder)),
-                             ["6.12.1+deb12-amd64"])
+        known = ["6.1.0-9-amd64", "6.12.1+deb12-amd64", "6.1.0-56-amd64", "6.1.0-57-rt-amd64",
+                 "6.1.0-58-cloud-amd64"]
+        self.assertEqual(kernels.releases("6.1", known), ["6.1.0-56-amd64", "6.1.0-9-amd64"])
+        self.assertEqual(kernels.releases("6.12", known), ["6.12.1+deb12-amd64"])
+
+    def test_installed_headers_go_before_fetched_ones(self) -> None:
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in ("modules/6.1.0-9-amd64/build", "fetched/headers-6.1.0-9-amd64",
+                     "fetched/headers-6.12.1-amd64", "modules/6.5.0-amd64"):
+            (folder / name).mkdir(parents=True)
+            (folder / name / "Makefile").touch()
+        self.assertEqual(kernels.trees(folder / "modules", folder / "fetched"),
+                         {"6.1.0-9-amd64": folder / "modules/6.1.0-9-amd64/build",
+                          "6.12.1-amd64": folder / "fetched/headers-6.12.1-amd64"})
 
 
 class Qemu(unittest.TestCase):
