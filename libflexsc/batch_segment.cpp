@@ -21,6 +21,12 @@ namespace {
 /// Linux transfers no more at once (MAX_RW_COUNT), so no more can be promised.
 constexpr std::uint64_t kMostBytes = 0x7ffff000;
 
+/// What an argument of a call points to.
+template <class T>
+const T* pointed_to(std::uint64_t argument) noexcept {
+  return reinterpret_cast<const T*>(argument);  // NOLINT(performance-no-int-to-ptr)
+}
+
 /// A call that can be deferred: what its caller passed, what will be made, and what the
 /// caller is told.
 struct Deferred {
@@ -42,7 +48,7 @@ class Segment {
   void flush_recorded();
   [[nodiscard]] std::optional<Deferred> defer(const Call& call);
   [[nodiscard]] bool defer_vector(const iovec* vector, std::uint64_t count, Deferred& deferred,
-                                  std::uint64_t& copy);
+                                  void*& copied);
   [[nodiscard]] bool defer_message(Deferred& deferred);
   [[nodiscard]] void* copy(const void* from, std::size_t bytes);
 
@@ -126,7 +132,7 @@ void* Segment::copy(const void* from, std::size_t bytes) {
 /// Copies a vector and promises its bytes. False: the call may fail at once or transfer
 /// less, so it must not be promised anything.
 bool Segment::defer_vector(const iovec* vector, std::uint64_t count, Deferred& deferred,
-                           std::uint64_t& copied) {
+                           void*& copied) {
   if (count > IOV_MAX || (vector == nullptr && count != 0)) return false;
   std::uint64_t bytes = 0;
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -134,17 +140,17 @@ bool Segment::defer_vector(const iovec* vector, std::uint64_t count, Deferred& d
     bytes += vector[i].iov_len;
   }
   deferred.promised = static_cast<long>(bytes);
-  copied = reinterpret_cast<std::uint64_t>(copy(vector, count * sizeof *vector));
+  copied = copy(vector, count * sizeof *vector);
   return true;
 }
 
 bool Segment::defer_message(Deferred& deferred) {
-  const auto* given = reinterpret_cast<const msghdr*>(deferred.given.args[1]);
+  const auto* given = pointed_to<msghdr>(deferred.given.args[1]);
   if (given == nullptr) return false;
   msghdr header = *given;
-  std::uint64_t vector = 0;
+  void* vector = nullptr;
   if (!defer_vector(given->msg_iov, given->msg_iovlen, deferred, vector)) return false;
-  header.msg_iov = reinterpret_cast<iovec*>(vector);
+  header.msg_iov = static_cast<iovec*>(vector);
   header.msg_name = copy(given->msg_name, given->msg_namelen);
   header.msg_control = copy(given->msg_control, given->msg_controllen);
   deferred.made.args[1] = reinterpret_cast<std::uint64_t>(copy(&header, sizeof header));
@@ -171,12 +177,12 @@ std::optional<Deferred> Segment::defer(const Call& call) {
     case SYS_sendfile:
       if (a[2] != 0) return std::nullopt;
       return if_possible(a[3]);
-    case SYS_writev:
-      if (!defer_vector(reinterpret_cast<const iovec*>(a[1]), a[2], deferred,
-                        deferred.made.args[1])) {
-        return std::nullopt;
-      }
+    case SYS_writev: {
+      void* vector = nullptr;
+      if (!defer_vector(pointed_to<iovec>(a[1]), a[2], deferred, vector)) return std::nullopt;
+      deferred.made.args[1] = reinterpret_cast<std::uint64_t>(vector);
       return deferred;
+    }
     case SYS_sendmsg:
       if (!defer_message(deferred)) return std::nullopt;
       return deferred;

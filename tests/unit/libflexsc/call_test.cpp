@@ -38,7 +38,7 @@ TEST(Call, AllSixArgumentsArrive) {
   ASSERT_EQ(execute(make_call(SYS_pwrite64, fd, "mark", 4, 8192)), 4);
   const long address = execute(make_call(SYS_mmap, nullptr, 4096, PROT_READ, MAP_SHARED, fd, 8192));
   ASSERT_GT(address, 0);
-  EXPECT_STREQ(reinterpret_cast<const char*>(address), "mark");
+  EXPECT_STREQ(static_cast<const char*>(token(static_cast<std::uintptr_t>(address))), "mark");
   EXPECT_EQ(execute(make_call(SYS_munmap, address, 4096)), 0);
   EXPECT_EQ(execute(make_call(SYS_close, fd)), 0);
 }

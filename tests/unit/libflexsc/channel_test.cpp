@@ -142,6 +142,7 @@ TEST_P(ChannelTest, ManyChannelsOnManyThreads) {
   const auto engine = open();
   std::atomic<int> completed{0};
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&] {
       const auto channel = engine->make_channel();

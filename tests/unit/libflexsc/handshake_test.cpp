@@ -54,6 +54,7 @@ TEST_P(HandshakeTest, SeveralCarriersSeveralWorkers) {
   options.concurrency = 3;
   const auto engine = open();
   std::vector<std::thread> carriers;
+  carriers.reserve(4);
   for (int t = 0; t < 4; ++t) {
     carriers.emplace_back([&] {
       const auto channel = engine->make_channel();
