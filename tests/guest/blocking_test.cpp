@@ -152,7 +152,7 @@ TEST_F(Blocking, HundredsOfWorkersBlockAndWake) {
     for (unsigned place = 64; place < 64 + kReads; ++place) {
       rig.client.submit(place / 64, __u64{1} << place % 64);
     }
-    std::thread feeder([&] {
+    std::jthread feeder([&] {
       for (std::size_t i = 0; i < kReads; ++i) reads.feed(i * 7 % kReads);
     });
     for (int i = 0; i < 300; ++i) ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());

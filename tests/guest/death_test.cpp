@@ -131,7 +131,7 @@ TEST_F(Death, DyingParentOfRunningReads) {
     });
     ASSERT_TRUE(eventually([&] { return board->stage == 1; }));
     // Data and death at once.
-    std::thread killer([&] { child.kill(SIGKILL); });
+    std::jthread killer([&] { child.kill(SIGKILL); });
     put(pipe.writer, "x");
     killer.join();
     ASSERT_EQ(child.join(), "signal 9");

@@ -41,7 +41,7 @@ class Interrupter {
   void when(std::function<bool()> condition) {
     const pid_t tid = ::gettid();
     const pthread_t target = ::pthread_self();
-    thread_ = std::thread([tid, target, condition = std::move(condition)] {
+    thread_ = std::jthread([tid, target, condition = std::move(condition)] {
       const auto sleeps = [&] {
         const std::string stat = read_file("/proc/self/task/" + std::to_string(tid) + "/stat");
         return condition() && stat[stat.rfind(") ") + 2] == 'S';
@@ -52,7 +52,7 @@ class Interrupter {
 
  private:
   struct sigaction before_ {};
-  std::thread thread_;
+  std::jthread thread_;
 };
 
 TEST_F(Flush, NothingPostedIsZero) {
@@ -166,9 +166,9 @@ TEST_F(Flush, FromManyThreadsExecutesEachOnce) {
       client.submit(page, ~__u64{0}, FLEXSC_QUEUE_FLUSH);
     }
     std::atomic<long> total{0};
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { total += client.flush(); });
-    for (std::thread& thread : threads) thread.join();
+    for (std::jthread& thread : threads) thread.join();
     ASSERT_EQ(total, 256);
     ASSERT_EQ(client.completions(), 256U);
     ASSERT_EQ(readable(pipe.reader), 256);

@@ -80,7 +80,7 @@ TEST_F(Load, ManyClientsFromManyThreads) {
   constexpr unsigned kRounds = 400;
   const Fd file(static_cast<int>(direct(SYS_memfd_create, "sums", MFD_CLOEXEC)));
   std::atomic<unsigned> wrong{0};
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       const Client client(group, 1 + t % 3);
@@ -97,7 +97,7 @@ TEST_F(Load, ManyClientsFromManyThreads) {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::jthread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0U);
   EXPECT_TRUE(group.has_executed(kThreads * kRounds * 16));
 }
@@ -110,14 +110,14 @@ TEST_F(Load, ManyThreadsInOneClient) {
   constexpr unsigned kRounds = 500;
   std::atomic<unsigned> wrong{0};
   std::atomic<long> written{0};
-  std::thread drain([&] {
+  std::jthread drain([&] {
     std::array<char, 4096> buffer{};
     for (ssize_t n = 1; n > 0; written += n > 0 ? n : 0) {
       n = ::read(pipe.reader.get(), buffer.data(), buffer.size());
       if (std::memchr(buffer.data(), 'q', static_cast<std::size_t>(n)) != nullptr) break;
     }
   });
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (unsigned t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (unsigned round = 0; round < kRounds; ++round) {
@@ -128,7 +128,7 @@ TEST_F(Load, ManyThreadsInOneClient) {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::jthread& thread : threads) thread.join();
   put(pipe.writer, "q");
   drain.join();
   EXPECT_EQ(wrong, 0U);

@@ -68,7 +68,7 @@ TEST_F(Owner, WaiterIsWokenWhenTheOwnerLeaves) {
   std::unique_ptr<Client> client;
   std::atomic<bool> ready{false};
   std::atomic<bool> leave{false};
-  std::thread owner([&] {
+  std::jthread owner([&] {
     group = std::make_unique<Group>();
     group->create_pool();
     client = std::make_unique<Client>(*group);
@@ -77,7 +77,7 @@ TEST_F(Owner, WaiterIsWokenWhenTheOwnerLeaves) {
   });
   ASSERT_TRUE(eventually([&] { return ready.load(); }));
   std::atomic<long> result{1};
-  std::thread waiter([&] { result = client->wait(1, -1ns); });
+  std::jthread waiter([&] { result = client->wait(1, -1ns); });
   std::this_thread::sleep_for(20ms);
   leave = true;
   owner.join();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <stop_token>
 #include <thread>
 
 #include "process.hpp"
@@ -110,10 +111,10 @@ TEST_F(Pages, EntryRewrittenWhileItIsClaimed) {
   EXPECT_EQ(in_child(
                 [] {
                   const Rig rig({.concurrency = 1, .spin_us = 1000});
-                  std::atomic<bool> stop{false};
-                  std::thread writer([&] {
+                  rig.client.fill(0, 0, call(SYS_getppid));
+                  const std::jthread writer([&](const std::stop_token& stop) {
                     std::atomic_ref<__u32> nr(rig.client.entry(0, 0).nr);
-                    while (!stop) {
+                    while (!stop.stop_requested()) {
                       nr.store(SYS_getppid, std::memory_order_relaxed);
                       nr.store(SYS_exit_group, std::memory_order_relaxed);
                     }
@@ -132,8 +133,6 @@ TEST_F(Pages, EntryRewrittenWhileItIsClaimed) {
                       ++refused;
                     }
                   }
-                  stop = true;
-                  writer.join();
                   REQUIRE_EQ(executed + refused, 20'000U);
                 },
                 120s),

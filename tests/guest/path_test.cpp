@@ -190,7 +190,7 @@ TEST_P(Path, FutexWakeReachesAWaitingThread) {
   const Rig rig;
   static std::atomic<int> word;
   word = 0;
-  std::thread waiter([] {
+  std::jthread waiter([] {
     while (word == 0) direct(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
   });
   word = 1;

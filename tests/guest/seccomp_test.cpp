@@ -55,7 +55,7 @@ std::string worker_stops(const std::function<void()>& change, unsigned spin_us) 
     REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
     std::atomic<bool> filtered{false};
     // Rings for the owner, who may not any more.
-    std::thread ringer([&] {
+    std::jthread ringer([&] {
       while (!filtered) std::this_thread::yield();
       for (unsigned bit = 0; bit < 8; ++bit) {
         rig.client.fill(0, bit, call(SYS_write, sink.writer.get(), "x", 1));

@@ -149,7 +149,7 @@ TEST_F(Stop, ClientsComeAndGoInParallel) {
   const Group group;
   ASSERT_EQ(group.create_pool({.concurrency = 2, .spin_us = 50}), 0);
   std::atomic<int> wrong{0};
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 150; ++i) {
@@ -160,14 +160,14 @@ TEST_F(Stop, ClientsComeAndGoInParallel) {
       }
     });
   }
-  for (std::thread& thread : threads) thread.join();
+  for (std::jthread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(Stop, GroupClosedWhileThreadsUseIt) {
   for (int round = 0; round < 20; ++round) {
     auto rig = std::make_unique<Rig>(PoolOptions{.concurrency = 2, .spin_us = 20}, 4);
-    std::vector<std::thread> threads;
+    std::vector<std::jthread> threads;
     std::atomic<int> strange{0};
     std::atomic<int> running{0};
     for (unsigned page = 0; page < 4; ++page) {
@@ -192,7 +192,7 @@ TEST_F(Stop, GroupClosedWhileThreadsUseIt) {
     ASSERT_TRUE(eventually([&] { return running == 4; }));
     std::this_thread::sleep_for(std::chrono::milliseconds(round));
     rig->group.close();
-    for (std::thread& thread : threads) thread.join();
+    for (std::jthread& thread : threads) thread.join();
     EXPECT_EQ(strange, 0);
   }
 }

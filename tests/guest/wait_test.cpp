@@ -35,7 +35,7 @@ struct Caller {
   }
   std::atomic<pid_t> tid{0};
   std::atomic<long> result{0};
-  std::thread thread;
+  std::jthread thread;
 };
 
 TEST_F(Wait, ZeroReturnsAtOnceWithTheCount) {
