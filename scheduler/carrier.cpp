@@ -203,12 +203,12 @@ void Carrier::finish() noexcept {
   publish();
   // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
   // join(). acquire: the joiner's Waiter; pairs with the release of join().
-  const std::uintptr_t before = fiber.end.exchange(FiberControl::kEnded, std::memory_order_acq_rel);
-  FLEXSC_EXPECT(before != FiberControl::kEnded);
-  if (before == FiberControl::kDetached) {
+  void* const before = fiber.end.exchange(FiberControl::ended(), std::memory_order_acq_rel);
+  FLEXSC_EXPECT(before != FiberControl::ended());
+  if (before == FiberControl::detached()) {
     if (fiber.exception != nullptr) end_program(fiber);
-  } else if (before != FiberControl::kRunning) {
-    reinterpret_cast<Waiter*>(before)->wake();
+  } else if (before != FiberControl::running()) {
+    static_cast<Waiter*>(before)->wake();
   }
   dead_ = &fiber;
   leave(fiber);

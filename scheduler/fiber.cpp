@@ -42,11 +42,10 @@ void Fiber::join() {
   }
   {
     detail::Waiter waiter;
-    std::uintptr_t running = FiberControl::kRunning;
+    void* running = FiberControl::running();
     // release: the waiter, for Carrier::finish(), which acquires it. acquire, if the fiber
     // has ended already: what it did; pairs with the release in finish().
-    if (control_->end.compare_exchange_strong(running, reinterpret_cast<std::uintptr_t>(&waiter),
-                                              std::memory_order_acq_rel,
+    if (control_->end.compare_exchange_strong(running, &waiter, std::memory_order_acq_rel,
                                               std::memory_order_acquire)) {
       waiter.wait();
     }
@@ -62,9 +61,9 @@ void Fiber::detach() {
     throw std::system_error(EINVAL, std::generic_category(), "detaching no fiber");
   }
   const std::shared_ptr<FiberControl> fiber = std::move(control_);
-  std::uintptr_t running = FiberControl::kRunning;
+  void* running = FiberControl::running();
   // acquire, if the fiber has ended: its exception; pairs with the release in finish().
-  if (!fiber->end.compare_exchange_strong(running, FiberControl::kDetached,
+  if (!fiber->end.compare_exchange_strong(running, FiberControl::detached(),
                                           std::memory_order_acq_rel, std::memory_order_acquire) &&
       fiber->exception != nullptr) {
     detail::end_program(*fiber);

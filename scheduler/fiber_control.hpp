@@ -55,13 +55,17 @@ class FiberControl {
   /// Keeps the fiber while it lives, whatever becomes of its handle.
   std::shared_ptr<FiberControl> self;
 
-  /// How the fiber ended and who wants to know: kRunning, kDetached, kEnded, or the
-  /// address of the joiner's Waiter.
-  std::atomic<std::uintptr_t> end{kRunning};
-  static constexpr std::uintptr_t kRunning = 0;
-  static constexpr std::uintptr_t kDetached = 1;
-  static constexpr std::uintptr_t kEnded = 2;
+  /// How the fiber ended and who wants to know: running(), detached(), ended(), or the
+  /// joiner's Waiter.
+  std::atomic<void*> end{running()};
+  [[nodiscard]] static void* running() noexcept { return nullptr; }
+  [[nodiscard]] static void* detached() noexcept { return &marks[0]; }
+  [[nodiscard]] static void* ended() noexcept { return &marks[1]; }
+
   std::exception_ptr exception;
+
+ private:
+  static inline char marks[2];  ///< addresses that are no Waiter's
 };
 
 using ReadyQueue = Fifo<FiberControl, &FiberControl::ready_next>;

@@ -14,7 +14,7 @@
 namespace flexsc::detail {
 namespace {
 
-constexpr std::size_t kSignalStackBytes = 64 * 1024;
+constexpr std::size_t kSignalStackBytes = std::size_t{64} * 1024;
 
 struct sigaction previous;  // written once, before the handler can run
 

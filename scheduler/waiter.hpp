@@ -17,6 +17,13 @@ struct WaitQueue;
 /// Identity of the caller for ownership of a mutex: its fiber, or its thread.
 [[nodiscard]] const void* caller_identity() noexcept;
 
+/// Where a plain thread blocks.
+struct ThreadPark {
+  std::mutex mutex;
+  std::condition_variable woken_changed;
+  bool woken = false;
+};
+
 /// The caller, waiting for one wake-up. Lives on the caller's stack.
 ///
 /// Exactly one wake() must be made for each wait(); it may come first. It ends the
@@ -48,15 +55,9 @@ class Waiter {
 
  private:
   friend struct WaitQueue;
-  struct Thread {
-    std::mutex mutex;
-    std::condition_variable woken_changed;
-    bool woken = false;
-  };
-
   FiberControl* fiber_;
   const void* identity_;
-  std::optional<Thread> thread_;  ///< in a plain thread
+  std::optional<ThreadPark> thread_;  ///< in a plain thread
   // Guarded by the guard of the queue it is on.
   Waiter* next_ = nullptr;
   Waiter* previous_ = nullptr;

@@ -27,7 +27,7 @@ struct RuntimeOptions {
   /// the caller may run, pinned.
   std::vector<int> carrier_cpus;
   /// Usable bytes of a fiber's stack, rounded up to pages; more under sanitizers.
-  std::size_t stack_bytes = 256 * 1024;
+  std::size_t stack_bytes = std::size_t{256} * 1024;
   /// How long a carrier with nothing to run polls for completions before it sleeps
   /// in the kernel.
   std::chrono::microseconds spin{20};

@@ -13,6 +13,7 @@ constexpr bool needs_mode(int flags) noexcept {
 }
 }  // namespace
 
+// NOLINTBEGIN(bugprone-macro-parentheses): as in take.hpp
 /// As FLEXSC_TAKE, if `fits`.
 #define FLEXSC_TAKE_FORTIFIED(result, name, symbol, params, args, fits, ours) \
   extern "C" result flexsc_intercept_##symbol params asm(#symbol);            \
@@ -23,6 +24,7 @@ constexpr bool needs_mode(int flags) noexcept {
     static constinit flexsc::intercept::Next<result params> next(#symbol);    \
     return (*next)args;                                                       \
   }
+// NOLINTEND(bugprone-macro-parentheses)
 
 FLEXSC_TAKE_FORTIFIED(ssize_t, read, __read_chk, (int fd, void* buffer, size_t count, size_t size),
                       (fd, buffer, count, size), count <= size, flexsc::read(fd, buffer, count))

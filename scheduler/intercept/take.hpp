@@ -48,6 +48,9 @@ class Next {
 
 }  // namespace flexsc::intercept
 
+// Types and parameter lists cannot stand in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
+
 /// Defines libc's `symbol`. Inside a fiber, if `name` is chosen, it returns `ours`; else it
 /// calls the next definition with `args`. The C++ name is another than the symbol, so
 /// that libc's own declarations, which differ in noexcept and attributes, do not matter.
@@ -66,3 +69,5 @@ class Next {
   FLEXSC_TAKE(result, name, symbol, params, args, ::flexsc::name args)
 #define FLEXSC_TAKE_SAME(result, name, params, args) \
   FLEXSC_TAKE_AS(result, name, name, params, args)
+
+// NOLINTEND(bugprone-macro-parentheses)
