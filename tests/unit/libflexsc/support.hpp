@@ -22,9 +22,9 @@ namespace flexsc::test {
 
 inline constexpr std::chrono::nanoseconds kForever{-1};
 
-/// Numbers as tokens.
+/// An address that is only a number here, for tokens.
 inline void* token(std::uintptr_t number) {
-  return reinterpret_cast<void*>(number);
+  return reinterpret_cast<void*>(number);  // NOLINT(performance-no-int-to-ptr)
 }
 inline std::uintptr_t number(void* token) {
   return reinterpret_cast<std::uintptr_t>(token);
