@@ -5,6 +5,7 @@
 #include <sys/time.h>
 
 #include <cerrno>
+#include <chrono>
 #include <utility>
 
 #include "flexsc/posix.hpp"
@@ -12,17 +13,9 @@
 namespace flexsc::http {
 
 namespace {
-
 using Clock = std::chrono::steady_clock;
-
-/// A client that has been told that its connection ends gets this long to notice, and may
-/// send this much in the meantime.
-constexpr std::chrono::seconds kLingerTime{2};
-constexpr std::size_t kLingerBytes = 1024 * 1024;
-
 }  // namespace
 
-// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): buffer_, see the declaration
 Connection::Connection(Service& service, OwnedFd socket)
     : service_(service), socket_(std::move(socket)), parser_(service.options().limits) {
   tally_.connections = 1;
@@ -101,7 +94,7 @@ void Connection::linger() const {
     return;
   }
   const auto end = Clock::now() + kLingerTime;
-  std::array<char, 4096> dropped;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::array<char, 4096> dropped;
   std::size_t taken = 0;
   while (taken < kLingerBytes && Clock::now() < end) {
     const ssize_t got = flexsc::recv(socket_.get(), dropped.data(), dropped.size(), 0);

@@ -12,16 +12,12 @@ namespace flexsc::http {
 
 namespace {
 
-constexpr std::chrono::seconds kLingerTime{2};
-constexpr std::size_t kLingerBytes = 1024 * 1024;
-
 long with_errno(ssize_t result) {
   return result < 0 ? -errno : result;
 }
 
 }  // namespace
 
-// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): buffer_, see the declaration
 EventConnection::EventConnection(Service& service, OwnedFd socket, Clock::time_point now)
     : service_(service),
       socket_(std::move(socket)),

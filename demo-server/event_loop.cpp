@@ -64,6 +64,9 @@ int EventLoop::timeout_ms() const {
 void EventLoop::run() {
   std::array<epoll_event, 256> events{};
   ReadyList ready;
+  // The thread's first segment takes a descriptor; later there may be none left.
+  begin_segment();
+  end_segment();
   while (!service_.stopping() || !connections_.empty()) {
     const long got =
         flexsc::syscall(SYS_epoll_wait, epoll_.get(), reinterpret_cast<long>(events.data()),

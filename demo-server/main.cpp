@@ -39,7 +39,7 @@ class SignalThread {
   SignalThread& operator=(const SignalThread&) = delete;
   ~SignalThread() {
     finished_.store(true);
-    pthread_kill(thread_.native_handle(), SIGTERM);
+    pthread_kill(thread_.native_handle(), SIGINT);
     thread_.join();
   }
 

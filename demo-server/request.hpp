@@ -14,10 +14,10 @@ namespace flexsc::http {
 
 /// Limits on what a client may send. Beyond them it gets the status named.
 struct Limits {
-  std::size_t target_bytes = 8 * 1024;   ///< 414
-  std::size_t header_bytes = 16 * 1024;  ///< 431; the request line included
-  std::size_t header_fields = 100;       ///< 431
-  std::size_t body_bytes = 64 * 1024;    ///< 413; bodies are read and dropped
+  std::size_t target_bytes = 8192;   ///< 414
+  std::size_t header_bytes = 16384;  ///< 431; the request line included
+  std::size_t header_fields = 100;   ///< 431
+  std::size_t body_bytes = 65536;    ///< 413; bodies are read and dropped
 };
 
 /// A request, as far as a static-file server needs it. Header fields that were not sent

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <mutex>
@@ -72,6 +73,11 @@ struct Accepted {
 /// How long to back off when exhausted. Long enough not to burn a CPU, short enough not
 /// to be noticed by a client that waits in the backlog.
 inline constexpr std::chrono::milliseconds kAcceptBackoff{50};
+
+/// A client that has been told that its connection ends gets this long to notice, and may
+/// send this much in the meantime.
+inline constexpr std::chrono::seconds kLingerTime{2};
+inline constexpr std::size_t kLingerBytes = 1U << 20;
 
 /// State of a running server. Thread-safe.
 class Service {

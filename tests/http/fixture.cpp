@@ -58,8 +58,8 @@ class SharedServers : public testing::Environment {
 };
 
 // The framework owns it.
-SharedServers* const shared = dynamic_cast<SharedServers*>(
-    testing::AddGlobalTestEnvironment(new SharedServers));  // NOLINT(cert-err58-cpp)
+SharedServers* const shared =
+    dynamic_cast<SharedServers*>(testing::AddGlobalTestEnvironment(new SharedServers));
 
 }  // namespace
 
