@@ -29,8 +29,8 @@ def build(variant: str, prefix: Sequence[str] = ()) -> Path:
     dest = folder(variant)
     run(["cmake", "-S", str(ROOT), "-B", str(dest), "-G", "Ninja", "--log-level=WARNING",
          f"-DFLEXSC_SANITIZE={SANITIZERS[variant]}"],
-        f"cmake could not configure {dest}: its message is above (a missing package: `./run setup`; "
-        "a stale cache: `./run clean`)")
+        f"cmake could not configure {dest}: its message is above (a missing package: "
+        "`./run setup`; a stale cache: `./run clean`)")
     run([*prefix, "ninja", "-C", str(dest)],
         f"the {variant} build failed: the compiler's messages are above")
     return dest

@@ -4,6 +4,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import time
@@ -20,7 +21,7 @@ CACHE_SECONDS = 24 * 3600
 BUSYBOX = Path("/bin/busybox")
 GUEST_BIN = "/usr/local/bin"
 GUEST_LIB = "/usr/local/lib"
-# Beyond this, only the program that is asked for is packed.
+# Beyond this, only the programs that the command names are packed.
 MAX_PROGRAM_BYTES = 256 << 20
 
 ETC = {
@@ -51,7 +52,7 @@ def built_programs() -> dict[str, Path]:
 
 def built_libraries() -> list[Path]:
     folder = BUILD / "lib"
-    return sorted(path for path in folder.glob("*.so*") if path.is_file()) if folder.is_dir() else []
+    return sorted(path for path in folder.glob("*.so*") if path.is_file())
 
 
 def file_entries(host: Path, guest: str) -> list[cpio.Entry]:
@@ -136,9 +137,9 @@ def pack(payload: Payload, target: Path) -> None:
     programs = {**built_programs(), **payload.programs}
     entries = program_entries(programs)
     if sum(map(entry_size, entries)) > MAX_PROGRAM_BYTES:
-        first = payload.command.split()[0]
+        words = set(re.findall(r"[\w.+-]+", payload.command))
         wanted = {name: path for name, path in programs.items()
-                  if name in payload.programs or name == first}
+                  if name in payload.programs or name in words}
         print(f"guest: the built programs do not fit; packing {', '.join(wanted) or 'none'} only",
               flush=True)
         entries = program_entries(wanted)

@@ -33,7 +33,7 @@ def is_source(path: Path) -> bool:
 
 
 def mirror(source: Path, dest: Path) -> None:
-    """Makes dest's sources those of source; equal files keep their time, so make keeps its objects."""
+    """Makes dest's sources those of source; equal files keep their time, and make its objects."""
     wanted = {path.relative_to(source) for path in source.rglob("*") if is_source(path)}
     if dest.exists():
         for path in list(dest.rglob("*")):
@@ -83,7 +83,8 @@ def main() -> int:
     for kernel in kernels.select("all"):
         begun = time.monotonic()
         module = build(kernel)
-        print(f"module for {kernel.release}: {module} ({time.monotonic() - begun:.1f} s)", flush=True)
+        seconds = time.monotonic() - begun
+        print(f"module for {kernel.release}: {module} ({seconds:.1f} s)", flush=True)
     return 0
 
 

@@ -40,7 +40,7 @@ def clang_format(files: list[Path]) -> list[str]:
 
 
 def headers(files: list[Path]) -> list[str]:
-    """Each public header compiles with nothing before it; the one shared with the kernel in C too."""
+    """Each public header compiles with nothing before it; the kernel's also as C."""
     problems = []
     include = ROOT / "include"
     for path in (path for path in files if path.is_relative_to(include)):

@@ -19,7 +19,6 @@ import kmod
 import qemu
 from paths import BUILD, HarnessError
 
-RESULTS = "results.json"
 # Series whose absence is accepted, separated by spaces.
 ALLOW_MISSING = "FLEXSC_ALLOW_MISSING_KERNELS"
 
@@ -27,21 +26,37 @@ ALLOW_MISSING = "FLEXSC_ALLOW_MISSING_KERNELS"
 @dataclass(frozen=True)
 class Suite:
     name: str
-    command: str  # for the guest's shell
-    gtest: bool = True  # counts each case; otherwise the whole command is one test
+    commands: tuple[str, ...]  # for the guest's shell, one after the other
+    gtest: bool = True  # counts each case; otherwise all commands together are one test
     cpus: int = 2
     memory: int = 1024
-    timeout: float = 300
+    timeout: float = 480
     module: bool = True
     host_files: tuple[tuple[str, str], ...] = ()  # (path here, path in the guest)
 
 
 SUITES: tuple[Suite, ...] = (
-    Suite("module-reload", "for i in 1 2 3 4 5; do rmmod flexsc && insmod /lib/flexsc.ko || exit 1; "
-          "done; test -c /dev/flexsc", gtest=False),
+    Suite("module-reload", (
+        "for i in 1 2 3 4 5; do rmmod flexsc && insmod /lib/flexsc.ko || exit 1; done; "
+        "test -c /dev/flexsc",), gtest=False),
     # The native tests skip what needs the module; here it is.
-    Suite("fibers-on-the-module", "scheduler-test --gtest_filter='*/kernel'"),
+    Suite("native-tests-on-the-module",
+          tuple(f"{program} --gtest_filter='*/kernel'"
+                for program in ("libflexsc-tests", "scheduler-test", "intercept-test"))),
 )
+
+
+def results_name(number: int) -> str:
+    return f"results-{number}.json"
+
+
+def shell_line(suite: Suite) -> str:
+    """Runs every command, and ends with the status of the last one that failed."""
+    lines = list(suite.commands)
+    if suite.gtest:
+        lines = [f"{command} --gtest_output=json:/out/{results_name(number)}"
+                 for number, command in enumerate(suite.commands)]
+    return "status=0\n" + "".join(f"( {line} ) || status=$?\n" for line in lines) + "exit $status"
 
 
 def is_gtest(path: Path) -> bool:
@@ -50,8 +65,9 @@ def is_gtest(path: Path) -> bool:
 
 def discovered() -> list[Suite]:
     """Built test programs that no line above runs."""
-    named = {word for suite in SUITES for word in re.findall(r"flexsc-guest-[\w-]+", suite.command)}
-    return [Suite(name, name) for name, path in initramfs.built_programs().items()
+    named = {word for suite in SUITES for command in suite.commands
+             for word in re.findall(r"flexsc-guest-[\w-]+", command)}
+    return [Suite(name, (name,)) for name, path in initramfs.built_programs().items()
             if name.startswith("flexsc-guest-") and name not in named and is_gtest(path)]
 
 
@@ -62,32 +78,38 @@ def all_suites() -> list[Suite]:
 def run_one(suite: Suite, kernel: kernels.Kernel) -> counts.Counts:
     out = BUILD / "guest/out" / f"{suite.name}-{kernel.release}"
     shutil.rmtree(out, ignore_errors=True)
-    command = suite.command
-    if suite.gtest:
-        command += f" --gtest_output=json:/out/{RESULTS}"
     machine = qemu.Machine(kernel, suite.cpus, suite.memory, accel=accel.choose(kernel, "auto"))
-    payload = initramfs.Payload(command, module=kmod.build(kernel) if suite.module else None,
+    module = kmod.build(kernel) if suite.module else None
+    payload = initramfs.Payload(shell_line(suite), module=module,
                                 files=tuple((Path(host), guest)
                                             for host, guest in suite.host_files))
     run = boot.Run(suite.name, machine, payload, suite.timeout, out)
     print(f"\n-- {suite.name} on Linux {kernel.release}", flush=True)
     outcome = boot.boot(run)
     boot.announce(run, outcome)
-    return count(suite, kernel, outcome, out / RESULTS)
+    return count(suite, kernel, outcome, out)
 
 
-def count(suite: Suite, kernel: kernels.Kernel, outcome: boot.Outcome,
-          results: Path) -> counts.Counts:
+def count_gtest(command: str, results: Path, exit_status: int | None) -> counts.Counts:
+    total = counts.Counts()
+    if results.exists():
+        total = counts.from_gtest(results)
+        total.failures = [f"{command.split()[0]}: {name}" for name in total.failures]
+        if total.passed + total.failed + total.skipped == 0:
+            total.fail(f"{command}: ran no test")
+    else:
+        total.fail(f"{command}: left no results (exit {exit_status})")
+    return total
+
+
+def count(suite: Suite, kernel: kernels.Kernel, outcome: boot.Outcome, out: Path) -> counts.Counts:
     """Every way to go wrong counts, also one that the test program could not report itself."""
     label = f"{suite.name} on {kernel.release}"
     total = counts.Counts()
-    if suite.gtest and results.exists():
-        total = counts.from_gtest(results)
+    if suite.gtest:
+        for number, command in enumerate(suite.commands):
+            total.add(count_gtest(command, out / results_name(number), outcome.exit_status))
         total.failures = [f"{label}: {name}" for name in total.failures]
-        if total.passed + total.failed + total.skipped == 0:
-            total.fail(f"{label}: ran no test")
-    elif suite.gtest:
-        total.fail(f"{label}: the test program left no results (exit {outcome.exit_status})")
     elif outcome.exit_status == 0:
         total.passed += 1
     else:

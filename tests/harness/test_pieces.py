@@ -85,9 +85,7 @@ class Command(unittest.TestCase):
 
 class Counting(unittest.TestCase):
     def write(self, text: str) -> Path:
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        path = Path(folder.name) / "results"
+        path = Path(self.enterContext(tempfile.TemporaryDirectory())) / suite.results_name(0)
         path.write_text(text)
         return path
 
@@ -115,19 +113,24 @@ class Counting(unittest.TestCase):
         return boot.Outcome(status, list(problems), 1.0, Path("log"))
 
     def test_a_test_program_that_crashed_is_a_failure(self) -> None:
-        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(139), Path("/nowhere"))
+        total = suite.count(suite.Suite("s", ("c",)), KERNEL, self.outcome(139), Path("/nowhere"))
         self.assertEqual((total.passed, total.failed), (0, 1))
 
     def test_a_kernel_complaint_fails_a_content_program(self) -> None:
         results = self.write('{"testsuites": [{"name": "S", "testsuite": ['
                              '{"name": "a", "status": "RUN", "result": "COMPLETED"}]}]}')
-        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(0, "the kernel said"),
-                            results)
+        total = suite.count(suite.Suite("s", ("c",)), KERNEL, self.outcome(0, "the kernel said"),
+                            results.parent)
         self.assertEqual((total.passed, total.failed), (1, 1))
 
+    def test_every_command_runs_and_a_failure_of_any_is_the_status(self) -> None:
+        line = suite.shell_line(suite.Suite("s", ("exit 3", "echo ran"), gtest=False))
+        result = subprocess.run(["busybox", "sh", "-c", line], capture_output=True, check=False)
+        self.assertEqual((result.returncode, result.stdout), (3, b"ran\n"))
+
     def test_no_test_at_all_is_a_failure(self) -> None:
-        total = suite.count(suite.Suite("s", "c"), KERNEL, self.outcome(0),
-                            self.write('{"testsuites": []}'))
+        total = suite.count(suite.Suite("s", ("c",)), KERNEL, self.outcome(0),
+                            self.write('{"testsuites": []}').parent)
         self.assertEqual((total.passed, total.failed), (0, 1))
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 import unittest
 from collections.abc import Callable
 from pathlib import Path
@@ -64,8 +65,8 @@ def harness(pattern: str = "") -> counts.Counts:
 
 def models(_pattern: str = "") -> counts.Counts:
     """A line per model and variant; the script says FAILED where spin and the model disagree."""
-    result = subprocess.run([ROOT / "tests/models/check.sh", BUILD / "models"], check=False, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    result = subprocess.run([ROOT / "tests/models/check.sh", BUILD / "models"], check=False,
+                            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(result.stdout, flush=True)
     total = counts.Counts()
     for line in result.stdout.splitlines():
@@ -103,6 +104,10 @@ def run_part(name: str, pattern: str) -> counts.Counts:
         print(f"error: {error}", flush=True)
         total = counts.Counts()
         total.fail(f"{name}: {error}")
+    except Exception:  # a defect of the harness; the other parts and the count still follow
+        traceback.print_exc(file=sys.stdout)
+        total = counts.Counts()
+        total.fail(f"{name}: the harness failed")
     print(f"==== {name}: {total.line()} ({time.monotonic() - begun:.0f} s)", flush=True)
     return total
 
