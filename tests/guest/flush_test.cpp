@@ -167,6 +167,7 @@ TEST_F(Flush, FromManyThreadsExecutesEachOnce) {
     }
     std::atomic<long> total{0};
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int t = 0; t < 4; ++t) threads.emplace_back([&] { total += client.flush(); });
     for (std::jthread& thread : threads) thread.join();
     ASSERT_EQ(total, 256);

@@ -199,7 +199,7 @@ TEST_F(Identity, MemoryIsChargedToTheProcess) {
   const long before = locked();
   {
     const Rig rig({}, FLEXSC_MAX_PAGES);
-    EXPECT_GE(locked(), before + 4 * FLEXSC_MAX_PAGES);
+    EXPECT_GE(locked(), before + 4L * FLEXSC_MAX_PAGES);
   }
   EXPECT_TRUE(eventually([&] { return locked() == before; })) << locked() << " and " << before;
 
@@ -208,7 +208,7 @@ TEST_F(Identity, MemoryIsChargedToTheProcess) {
   ASSERT_EQ(::chmod(FLEXSC_DEVICE, 0666), 0);
   EXPECT_EQ(in_child([] {
               REQUIRE_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
-              const rlimit little{16 * 4096, 16 * 4096};
+              const rlimit little{65536, 65536};
               REQUIRE_EQ(::setrlimit(RLIMIT_MEMLOCK, &little), 0);
               const Group group;
               flexsc_client_params params{};

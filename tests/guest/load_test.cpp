@@ -92,14 +92,14 @@ TEST_F(Load, ManyClientsFromManyThreads) {
         }
         client.submit(page, 0xffff);
         for (unsigned bit = 0; bit < 16; ++bit) {
-          if (client.await(page, bit) != static_cast<long>(t * 1000 + bit)) ++wrong;
+          if (client.await(page, bit) != long{t} * 1000 + bit) ++wrong;
         }
       }
     });
   }
   for (std::jthread& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0U);
-  EXPECT_TRUE(group.has_executed(kThreads * kRounds * 16));
+  EXPECT_TRUE(group.has_executed(long{kThreads} * kRounds * 16));
 }
 
 // Several threads post into one client, each into its own places: the submission word is shared.
@@ -132,7 +132,7 @@ TEST_F(Load, ManyThreadsInOneClient) {
   put(pipe.writer, "q");
   drain.join();
   EXPECT_EQ(wrong, 0U);
-  EXPECT_TRUE(rig.group.has_executed(kThreads * kRounds));
+  EXPECT_TRUE(rig.group.has_executed(long{kThreads} * kRounds));
 }
 
 // What is taken back with an atomic AND before the kernel claimed it is never executed; what the

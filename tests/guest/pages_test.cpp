@@ -99,7 +99,7 @@ TEST_F(Pages, PostedTwice) {
     put(pipe.writer, "ab");
     ASSERT_TRUE(eventually([&] { return readable(pipe.reader) == 0; }));
     ASSERT_TRUE(eventually([&] { return rig.client.done(0, 1); }));
-    ASSERT_TRUE(rig.group.has_executed(2 * (i + 1)));
+    ASSERT_TRUE(rig.group.has_executed(2L * (i + 1)));
     std::atomic_ref(rig.client.header().completion.page[0]).store(0);
   }
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());

@@ -66,6 +66,7 @@ TEST_P(Refused, OurOwnIoctls) {
 TEST_P(Refused, NestedFlushesDoNotPileUp) {
   const Rig rig;
   std::vector<Client> clients;
+  clients.reserve(63);
   for (int i = 0; i < 63; ++i) clients.emplace_back(rig.group);
   // Each one's only call flushes the next.
   for (std::size_t i = 0; i < clients.size(); ++i) {

@@ -150,6 +150,7 @@ TEST_F(Stop, ClientsComeAndGoInParallel) {
   ASSERT_EQ(group.create_pool({.concurrency = 2, .spin_us = 50}), 0);
   std::atomic<int> wrong{0};
   std::vector<std::jthread> threads;
+  threads.reserve(6);
   for (int t = 0; t < 6; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 150; ++i) {
