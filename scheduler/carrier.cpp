@@ -2,9 +2,12 @@
 // Choosing, switching and calling. The rules are numbered in carrier.hpp.
 #include "carrier.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <span>
 #include <thread>
 
@@ -28,6 +31,23 @@ constexpr std::size_t kSpareStacks = 64;
 
 constinit thread_local Carrier* this_carrier = nullptr;
 
+/// In the child of a fork there are no other carriers and no workers; the one thread there
+/// is, if it was a carrier, goes on as a plain thread, whose calls are direct.
+void forget_carrier_after_fork() noexcept {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    if (pthread_atfork(nullptr, nullptr, [] { this_carrier = nullptr; }) != 0) std::abort();
+  });
+}
+
+[[noreturn]] void ended_after_fork(const FiberControl& fiber) noexcept {
+  std::fprintf(stderr,
+               "flexsc: fiber '%s' has ended in the child of a fork, where there are no other "
+               "fibers: the child must call _exit() or exec\n",
+               fiber.name.c_str());
+  std::abort();
+}
+
 [[noreturn]] void overflowed(const FiberControl& fiber) noexcept {
   std::fprintf(stderr, "flexsc: stack overflow in fiber '%s' (%zu bytes, found by its canary)\n",
                fiber.name.c_str(), fiber.stack.size);
@@ -48,6 +68,7 @@ Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channe
                  std::chrono::nanoseconds spin)
     : runtime_(runtime), index_(index), channel_(std::move(channel)), spin_(spin) {
   spare_stacks_.reserve(kSpareStacks);
+  forget_carrier_after_fork();
 }
 
 Carrier::~Carrier() {
@@ -191,6 +212,7 @@ void Carrier::fiber_main() {
   } catch (...) {
     fiber.exception = std::current_exception();
   }
+  if (this_carrier != &carrier) ended_after_fork(fiber);
   fiber.body = nullptr;  // what it captured goes before anyone learns of the end
   carrier.finish();
 }

@@ -163,10 +163,11 @@ void Carrier::sleep() {
   if (inbox_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
     std::chrono::nanoseconds timeout{-1};
     if (!timers_.empty()) {
-      timeout = std::max(std::chrono::nanoseconds{0}, timers_.next() - Clock::now());
+      const Clock::time_point now = Clock::now();
+      timeout = timers_.next() > now ? timers_.next() - now : std::chrono::nanoseconds{0};
     }
     publish();
-    channel_->wait(timeout);
+    if (timeout.count() != 0) channel_->wait(timeout);
   }
   // relaxed: whoever reads true until this is seen makes the next wait() return early.
   sleeping_.store(false, std::memory_order_relaxed);

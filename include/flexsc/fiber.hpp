@@ -80,6 +80,12 @@ class Fiber {
 /// from a fiber inherits that mask.
 ///
 /// The engine belongs to the thread that makes the Runtime: see Engine::open().
+///
+/// Calls in flight: `engine.pages_per_channel` bounds the calls in which a carrier's fibers
+/// can be at the same time, waiting ones included; a fiber beyond that waits for an entry
+/// (RuntimeStats::channels.full counts).
+///
+/// fork() in a fiber: in the child that fiber goes on as a plain thread, to exec or _exit().
 class Runtime {
  public:
   /// Opens the engine and starts the carriers. @throws std::system_error

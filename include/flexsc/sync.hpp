@@ -47,7 +47,8 @@ class ConditionVariable {
   void wait(std::unique_lock<Mutex>& lock, Predicate ready) {
     while (!ready()) wait(lock);
   }
-  std::cv_status wait_until(std::unique_lock<Mutex>& lock, std::chrono::steady_clock::time_point when);
+  std::cv_status wait_until(std::unique_lock<Mutex>& lock,
+                            std::chrono::steady_clock::time_point when);
   template <class Predicate>
   bool wait_until(std::unique_lock<Mutex>& lock, std::chrono::steady_clock::time_point when,
                   Predicate ready) {

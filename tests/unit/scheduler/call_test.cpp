@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <functional>
@@ -281,6 +282,7 @@ TEST_P(CallTest, NoCallIsLostWhenTheTableIsFull) {
   std::array<int, 2> pipe{};
   ASSERT_EQ(::pipe(pipe.data()), 0);
   std::uint64_t full = 0;
+  std::atomic<int> begun{0};
   int sum = 0;
   {
     Runtime runtime(small);
@@ -288,10 +290,12 @@ TEST_P(CallTest, NoCallIsLostWhenTheTableIsFull) {
     for (int i = 0; i < kCalls; ++i) {
       fibers.push_back(runtime.spawn([&] {
         char byte = 0;
+        ++begun;
         EXPECT_EQ(flexsc::read(pipe[0], &byte, 1), 1);
         sum += byte;  // one carrier: not at the same time
       }));
     }
+    while (begun < kCalls) std::this_thread::yield();  // so all but the last are in read()
     const std::string bytes(kCalls, '\3');
     ASSERT_EQ(::write(pipe[1], bytes.data(), bytes.size()), kCalls);
     for (Fiber& fiber : fibers) fiber.join();

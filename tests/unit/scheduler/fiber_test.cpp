@@ -3,6 +3,9 @@
 // is round robin; a Runtime waits for its fibers.
 #include "flexsc/fiber.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cerrno>
 #include <memory>
@@ -11,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "flexsc/posix.hpp"
 #include "support.hpp"
 
 namespace flexsc {
@@ -215,6 +219,24 @@ TEST_P(FiberTest, TakesCarriersInTurnFromAPlainThread) {
   EXPECT_EQ(runtime.stats().finished, 100U);
 }
 
+// As a program does that starts another one from a fiber.
+TEST_P(FiberTest, TheChildOfAForkIsAPlainThread) {
+  Runtime runtime(options());
+  int status = -1;
+  test::in_fiber(runtime, [&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const bool right = !this_fiber::inside() && flexsc::close(-1) == -1 && errno == EBADF;
+      ::_exit(right ? 7 : 8);
+    }
+    ASSERT_GT(child, 0);
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(this_fiber::inside());
+  });
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
 TEST(RuntimeTest, SaysThatACarrierCannotBePinned) {
   RuntimeOptions options = test::options_for(EngineKind::direct, 1);
   for (const int cpu : {-1, 8000, 1 << 20}) {
@@ -245,6 +267,16 @@ TEST(RuntimeDeathTest, AJoinableHandleMayNotBeDropped) {
         }
       },
       "");
+}
+
+TEST(RuntimeDeathTest, AFiberMayNotDestroyItsRuntime) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        auto runtime = std::make_unique<Runtime>(test::options_for(EngineKind::direct, 1));
+        test::in_fiber(*runtime, [&] { runtime.reset(); });
+      },
+      "destroyed by one of its own fibers");
 }
 
 TEST(RuntimeDeathTest, AnExceptionOfADetachedFiberEndsTheProgramAndNamesIt) {
