@@ -15,7 +15,7 @@ namespace flexsc {
 
 /// A recorded call that did not do what its caller was told.
 struct BatchFailure {
-  Call call;  ///< as it was recorded; what it points to may be gone
+  Call call;          ///< as it was recorded; what it points to may be gone
   long promised = 0;  ///< what the caller was told (a byte count, or 0)
   long result = 0;    ///< what happened: fewer bytes, or -errno
 };

@@ -48,7 +48,7 @@ struct EngineOptions {
 struct ChannelStats {
   std::uint64_t posted = 0;
   std::uint64_t reaped = 0;
-  std::uint64_t direct = 0;     ///< executed in the carrier (refused by a worker, or engine `direct`)
+  std::uint64_t direct = 0;  ///< executed in the carrier (refused by a worker, or engine `direct`)
   std::uint64_t doorbells = 0;  ///< crossings to wake a worker
   std::uint64_t waits = 0;      ///< crossings to sleep until a completion
   std::uint64_t full = 0;       ///< posts that found no free entry
