@@ -119,6 +119,10 @@ class PoolModel final : public Model {
   }
 
   void serve(Pooled* pooled) {
+    // Pairs with the store in wait_for_input(): whatever the last thread did with the
+    // connection is done. That the kernel has carried the pointer from there to here is
+    // order enough for the CPU, but nothing that C++ knows of.
+    (void)pooled->idle_since.load(std::memory_order_acquire);
     pooled->idle_since.store(Pooled::kBusy, std::memory_order_relaxed);
     do {
       if (!pooled->connection.serve_one()) return end(pooled);
@@ -127,9 +131,10 @@ class PoolModel final : public Model {
   }
 
   void wait_for_input(Pooled* pooled, int operation) {
-    pooled->idle_since.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
+    const int fd = pooled->connection.fd();
+    pooled->idle_since.store(Clock::now().time_since_epoch().count(), std::memory_order_release);
     // Once watched, another thread may serve and even delete it: no use of it after this.
-    if (!watch(operation, pooled->connection.fd(), EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, pooled)) {
+    if (!watch(operation, fd, EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, pooled)) {
       end(pooled);
     }
   }

@@ -150,12 +150,16 @@ Ended ServerProcess::wait() {
     if (std::chrono::steady_clock::now() > end) {
       signal(SIGKILL);
       (void)reap(true);
-      return {-1, contents(folder_.path() / "errors")};
+      return {-1, errors()};
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   const int code = WIFEXITED(status_) ? WEXITSTATUS(status_) : 128 + WTERMSIG(status_);
-  return {code, contents(folder_.path() / "errors")};
+  return {code, errors()};
+}
+
+std::string ServerProcess::errors() const {
+  return contents(folder_.path() / "errors");
 }
 
 nlohmann::json ServerProcess::stats() const {

@@ -83,6 +83,8 @@ class ServerProcess {
     signal(15);
     return wait();
   }
+  /// What it has written to stderr so far.
+  [[nodiscard]] std::string errors() const;
   /// The counters it left; after its end.
   [[nodiscard]] nlohmann::json stats() const;
   [[nodiscard]] bool running();

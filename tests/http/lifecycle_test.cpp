@@ -100,6 +100,9 @@ TEST_P(Lifecycle, SilenceEndsAConnectionAndAHalfRequestIsTold) {
 }
 
 TEST_P(Lifecycle, RunningOutOfDescriptorsIsSurvived) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizers look at memory through a pipe, and there is none to be had";
+#endif
   ServerProcess server(GetParam(), site_root(), {}, {.max_files = 64, .cpus = {}});
   ASSERT_NE(server.port(), 0);
   {
@@ -108,13 +111,15 @@ TEST_P(Lifecycle, RunningOutOfDescriptorsIsSurvived) {
       crowd.push_back(std::make_unique<Client>(server.port()));
       ASSERT_TRUE(crowd.back()->connected());
     }
-    std::this_thread::sleep_for(milliseconds(300));
+    const auto end = Clock::now() + driver::kPatience;
+    while (server.errors().find("cannot accept") == std::string::npos && Clock::now() < end) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+    EXPECT_NE(server.errors().find("cannot accept"), std::string::npos) << server.errors();
   }
   Client client(server.port());
   EXPECT_TRUE(client.get("/big.bin").body == pattern(kBig));
-  const Ended ended = server.stop();
-  EXPECT_EQ(ended.exit_code, 0);
-  EXPECT_NE(ended.errors.find("cannot accept"), std::string::npos) << ended.errors;
+  EXPECT_EQ(server.stop().exit_code, 0);
 }
 
 TEST_P(Lifecycle, StoppingFinishesWhatWasBegunAndEndsWhatIsIdle) {
