@@ -238,8 +238,9 @@ static int client_mmap(struct file *file, struct vm_area_struct *vma)
 	unsigned int i;
 	int err;
 
-	if (current->mm != client->group->mm)
-		return -EPERM;
+	err = flexsc_caller_check(client->group);
+	if (err)
+		return err;
 	if (!(vma->vm_flags & VM_SHARED) || vma->vm_pgoff ||
 	    vma_pages(vma) != client_region_pages(client))
 		return -EINVAL;

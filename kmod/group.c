@@ -49,10 +49,13 @@ bool flexsc_task_restricted(struct task_struct *task)
 /*
  * The descriptors of a group work in the process that opened it only: after
  * fork a child could otherwise have calls executed with its parent's identity.
+ * exec changes the memory and not the process, vfork the process and not the
+ * memory.
  */
 int flexsc_caller_check(struct flexsc_group *group)
 {
-	if (unlikely(current->mm != group->mm))
+	if (unlikely(current->mm != group->mm ||
+		     !same_thread_group(current, group->owner)))
 		return -EPERM;
 	if (unlikely(flexsc_task_restricted(current)))
 		return -EACCES;

@@ -21,6 +21,7 @@
 #include <uapi/linux/futex.h>
 #include <linux/ipc.h>
 #include <linux/sockios.h>
+#include <linux/time.h>
 #include <uapi/linux/wait.h>
 #include <asm/ioctls.h>
 #include <asm/unistd.h>
@@ -96,7 +97,7 @@ const u8 flexsc_classes[FLEXSC_NR_CLASSES] = {
 	W(getpid), W(getppid), W(getuid), W(geteuid), W(getgid), W(getegid),
 	W(getgroups), W(getresuid), W(getresgid), W(getpgid), W(getpgrp),
 	W(getsid), W(capget), W(uname), W(sysinfo), W(times), W(getrandom),
-	W(time), W(gettimeofday), W(clock_gettime), W(clock_getres),
+	W(time), W(gettimeofday), A(clock_gettime), W(clock_getres),
 	/* ... with answers that depend on the thread. */
 	C(gettid), C(getrusage), C(getrlimit), C(prlimit64), C(setrlimit),
 	C(getitimer), C(getpriority), C(getcpu),
@@ -217,6 +218,10 @@ static enum flexsc_call_class check_args(const struct flexsc_call *call)
 		return worker_if(!regs->r10);
 	case __NR_pselect6:
 		return worker_if(!regs->r9);
+	/* Clocks of threads have this number, or a negative one. */
+	case __NR_clock_gettime:
+		return worker_if((int)regs->di >= 0 &&
+				 (int)regs->di != CLOCK_THREAD_CPUTIME_ID);
 	case __NR_wait4:
 		return worker_if((regs->dx & WNOHANG) && !(regs->dx & __WNOTHREAD));
 	case __NR_waitid:
