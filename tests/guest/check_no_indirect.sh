@@ -10,30 +10,28 @@
 # kernel itself made for that purpose (file operations and the like).
 set -eu
 
-found=0
 status=0
-for place in "$@"; do
-	[ -e "$place" ] || continue
-	for module in $(find "$place" -name flexsc.ko -type f); do
-		found=1
-		# Relocations in line: with retpolines the call goes to a thunk named there.
-		bad=$(objdump -dr --no-show-raw-insn "$module" | awk -v allow=" ${ALLOW_INDIRECT-} " '
-			/^[0-9a-f]+ <.*>:$/ { name = $2; gsub(/[<>:]/, "", name) }
-			/__x86_indirect_(thunk|call|jump)/ || /(call|jmp) +\*/ {
-				if (index(allow, " " name " ") == 0)
-					print name ": " $0
-			}')
-		if [ -n "$bad" ]; then
-			echo "$module: indirect calls:"
-			echo "$bad"
-			status=1
-		else
-			echo "$module: no indirect calls"
-		fi
-	done
-done
-if [ $found = 0 ]; then
+modules=$(find "$@" -name flexsc.ko -type f 2>/dev/null || true)
+if [ -z "$modules" ]; then
 	echo "no flexsc.ko has been built"
 	exit 77
 fi
+IFS='
+'
+for module in $modules; do
+	# Relocations in line: with retpolines the call goes to a thunk named there.
+	bad=$(objdump -dr --no-show-raw-insn "$module" | awk -v allow=" ${ALLOW_INDIRECT-} " '
+		/^[0-9a-f]+ <.*>:$/ { name = $2; gsub(/[<>:]/, "", name) }
+		/__x86_indirect_(thunk|call|jump)/ || /(call|jmp) +\*/ {
+			if (index(allow, " " name " ") == 0)
+				print name ": " $0
+		}')
+	if [ -n "$bad" ]; then
+		echo "$module: indirect calls:"
+		echo "$bad"
+		status=1
+	else
+		echo "$module: no indirect calls"
+	fi
+done
 exit $status
