@@ -152,7 +152,7 @@ def sentence(rows: list[Row], ground: str) -> str:
     epoll = next(row for row in here if (row.model, row.engine) == BASELINE)
     fibers = min((row for row in here if row.model == "fibers"), key=lambda row: row.engine,
                  default=None)
-    where = "In the guest" if ground == "guest" else "On this machine, without the module,"
+    where = "In the guest," if ground == "guest" else "On this machine, without the module,"
     parts = []
     if fibers is not None:
         parts.append(f"{name(fibers)} crossed into the kernel {fibers.crossings:.3f} times per "
