@@ -110,15 +110,13 @@ std::vector<std::string> arguments(const Side& side, const Placement& placement)
   if (side.model != "fibers") return {};
   const std::string carrier = std::to_string(placement.server.front());
   const std::string worker = std::to_string(placement.server.back());
-  // With a core each, the carrier polls for results and the workers for calls, and neither
-  // need enter the kernel to sleep or to wake. A worker polls for less long: one that was
-  // blocked in a call needs its CPU to go on. On one core polling would only take the CPU
-  // from the other side.
-  const bool apart = placement.worker_core();
-  return {"--carriers",        carrier,
-          "--worker-cpus",     worker,
-          "--spin-us",         apart ? "1000" : "0",
-          "--carrier-spin-us", apart ? "20000" : "0"};
+  // With a core each, carrier and workers poll for each other and need not enter the
+  // kernel to sleep and to wake; for long enough that a CPU which an emulator takes away
+  // for a while is not mistaken for an idle one. On one core polling would only take the
+  // CPU from the other side.
+  const char* spin_us = placement.worker_core() ? "20000" : "0";
+  return {"--carriers", carrier, "--worker-cpus",     worker,
+          "--spin-us",  spin_us, "--carrier-spin-us", spin_us};
 }
 
 /// A served site: the process and its port.
