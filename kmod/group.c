@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Groups: what an open of /dev/flexsc is, whose it is, and how it stops. */
 #include <linux/cred.h>
+#include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -272,8 +273,16 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -ENOTTY;
 	}
 
-	if (mutex_lock_interruptible(&group->mutex))
+	/*
+	 * A process with one thread holds no reference to the file during an
+	 * ioctl, but from the first worker on there is somebody who can close
+	 * it: a call may have been posted before there was a pool.
+	 */
+	get_file(file);
+	if (mutex_lock_interruptible(&group->mutex)) {
+		fput(file);
 		return -EINTR;
+	}
 	if (flexsc_group_stopped(group))
 		ret = -ESHUTDOWN;
 	else if (cmd == FLEXSC_IOC_POOL_CREATE)
@@ -281,6 +290,7 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	else
 		ret = flexsc_client_create(group, user);
 	mutex_unlock(&group->mutex);
+	fput(file);
 	return ret;
 }
 
