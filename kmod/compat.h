@@ -3,7 +3,6 @@
 #ifndef FLEXSC_COMPAT_H
 #define FLEXSC_COMPAT_H
 
-#include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/version.h>

@@ -10,16 +10,13 @@
  * completed, once, before the worker looks at anything else.
  */
 #include <linux/bitops.h>
-#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/memcontrol.h>
-#include <linux/module.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/slab.h>
 #include <linux/task_work.h>
 
 #include "compat.h"

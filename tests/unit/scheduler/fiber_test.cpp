@@ -26,15 +26,6 @@ static_assert(!std::is_move_constructible_v<Runtime>);
 class FiberTest : public test::OnEngine {};
 FLEXSC_ON_EVERY_ENGINE(FiberTest);
 
-int error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const std::system_error& error) {
-    return error.code().value();
-  }
-  return 0;
-}
-
 TEST_P(FiberTest, RunsABody) {
   Runtime runtime(options());
   int ran = 0;
@@ -132,17 +123,17 @@ TEST_P(FiberTest, RefusesWrongJoins) {
   Runtime runtime(options());
   Fiber none;
   EXPECT_FALSE(none.joinable());
-  EXPECT_EQ(error_of([&] { none.join(); }), EINVAL);
-  EXPECT_EQ(error_of([&] { none.detach(); }), EINVAL);
+  EXPECT_EQ(test::error_of([&] { none.join(); }), EINVAL);
+  EXPECT_EQ(test::error_of([&] { none.detach(); }), EINVAL);
 
   Fiber once = runtime.spawn([] {});
   once.join();
-  EXPECT_EQ(error_of([&] { once.join(); }), EINVAL);
+  EXPECT_EQ(test::error_of([&] { once.join(); }), EINVAL);
 
   Fiber self;
   int error = 0;
   test::in_fiber(runtime, [&] {
-    self = runtime.spawn([&] { error = error_of([&] { self.join(); }); });
+    self = runtime.spawn([&] { error = test::error_of([&] { self.join(); }); });
     this_fiber::yield();
   });
   EXPECT_EQ(error, EDEADLK);

@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <ostream>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -26,6 +28,16 @@ inline void PrintTo(EngineKind kind, std::ostream* out) {
 }  // namespace flexsc
 
 namespace flexsc::test {
+
+/// The errno of the std::system_error that `action` throws, or 0.
+inline int error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const std::system_error& error) {
+    return error.code().value();
+  }
+  return 0;
+}
 
 inline std::vector<int> allowed_cpus() {
   cpu_set_t set;

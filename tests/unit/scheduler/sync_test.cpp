@@ -23,15 +23,6 @@ using Lock = std::unique_lock<Mutex>;
 class SyncTest : public test::OnEngine {};
 FLEXSC_ON_EVERY_ENGINE(SyncTest);
 
-int error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const std::system_error& error) {
-    return error.code().value();
-  }
-  return 0;
-}
-
 TEST_P(SyncTest, AMutexIsHeldOverYieldsAndCalls) {
   Runtime runtime(options());
   Mutex mutex;
@@ -80,17 +71,17 @@ TEST_P(SyncTest, AMutexIsGrantedInOrderOfArrival) {
 
 void check_mutex_errors(Runtime& runtime) {
   Mutex mutex;
-  EXPECT_EQ(error_of([&] { mutex.unlock(); }), EPERM);
+  EXPECT_EQ(test::error_of([&] { mutex.unlock(); }), EPERM);
   EXPECT_TRUE(mutex.try_lock());
-  EXPECT_EQ(error_of([&] { mutex.lock(); }), EDEADLK);
+  EXPECT_EQ(test::error_of([&] { mutex.lock(); }), EDEADLK);
   EXPECT_FALSE(mutex.try_lock());
   Fiber other = runtime.spawn([&] {
-    EXPECT_EQ(error_of([&] { mutex.unlock(); }), EPERM);
+    EXPECT_EQ(test::error_of([&] { mutex.unlock(); }), EPERM);
     EXPECT_FALSE(mutex.try_lock());
   });
   other.join();
   mutex.unlock();
-  EXPECT_EQ(error_of([&] { mutex.unlock(); }), EPERM);
+  EXPECT_EQ(test::error_of([&] { mutex.unlock(); }), EPERM);
 }
 
 TEST_P(SyncTest, WrongUseOfAMutexIsRefused) {
@@ -223,13 +214,13 @@ TEST_P(SyncTest, AWaitWithoutTheMutexIsRefused) {
     ConditionVariable condition;
     Lock lock(mutex);
     lock.unlock();
-    EXPECT_EQ(error_of([&] { condition.wait(lock); }), EPERM);
+    EXPECT_EQ(test::error_of([&] { condition.wait(lock); }), EPERM);
     Lock none;
-    EXPECT_EQ(error_of([&] { (void)condition.wait_until(none, Clock::now()); }), EPERM);
+    EXPECT_EQ(test::error_of([&] { (void)condition.wait_until(none, Clock::now()); }), EPERM);
     // Locked by another: refused as well, and nothing is left behind in the queue.
     Lock theirs;
     std::thread([&] { theirs = Lock(mutex); }).join();
-    EXPECT_EQ(error_of([&] { condition.wait(theirs); }), EPERM);
+    EXPECT_EQ(test::error_of([&] { condition.wait(theirs); }), EPERM);
     condition.notify_all();
     (void)theirs.release();
   };
