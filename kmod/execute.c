@@ -1,82 +1,400 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Executes one call through the kernel's own dispatch. */
-#include <linux/errno.h>
-#include <linux/task_work.h>
-#include <asm/segment.h>
+/*
+ * Executing what was claimed: by a worker, or by a thread that helps while it
+ * waits. (A flush has a loop of its own, flush.c.)
+ *
+ * A claim is the set of bits that an executor took from a submission word. Each
+ * bit of it is either executed by who claimed it, or, when that one falls
+ * asleep inside a call, handed back to the word it came from (sched_out), where
+ * whoever goes on finds it.
+ */
+#include <linux/bitops.h>
+#include <linux/file.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/signal.h>
 #include <asm/unistd.h>
 
+#include "compat.h"
 #include "flexsc.h"
-#include "resolve.h"
+#include "op.h"
+#include "trace.h"
 
-void flexsc_call_init(struct flexsc_call *call)
+/* Results that are shown together, while nothing sleeps in between. */
+#define COMPLETE_AT 4
+
+/* Of so many claims the latency of one is measured. */
+#define LATENCY_EVERY 32
+
+/*
+ * What sched_out may not do itself: wake. The executor is asleep inside a call
+ * or was a moment ago.
+ */
+static void blocked_work_fn(struct irq_work *work)
 {
-	memset(&call->regs, 0, sizeof(call->regs));
-	call->regs.cs = __USER_CS;
-	call->regs.ss = __USER_DS;
+	struct flexsc_exec *exec =
+		container_of(work, struct flexsc_exec, blocked_work);
+	struct flexsc_group *group = exec->pool->group;
+	unsigned long flags;
+	unsigned int i;
+
+	if (exec->interrupted) {
+		/* A helper: the call it sleeps in returns, see sched_out. */
+		wake_up_process(exec->task);
+		return;
+	}
+	raw_spin_lock_irqsave(&group->lock, flags);
+	flexsc_pool_kick_locked(exec->pool);
+	/* Carriers get what it completed before. */
+	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
+		if (group->clients[i])
+			flexsc_client_completed_locked(group->clients[i]);
+	}
+	raw_spin_unlock_irqrestore(&group->lock, flags);
 }
 
-static long dispatch(struct flexsc_call *call, u32 nr)
+/*
+ * The scheduler takes the executor off its CPU. Only when it sleeps inside a
+ * call is there something to do: what it has claimed and not begun goes back,
+ * what it has done is shown, and somebody else has to run. The run queue is
+ * locked: nothing but stores, atomics and irq_work here.
+ */
+static void exec_sched_out(struct preempt_notifier *notifier,
+			   struct task_struct *next)
 {
-	long ret = static_call(fx_x64_sys_call)(&call->regs, nr);
+	struct flexsc_exec *exec =
+		container_of(notifier, struct flexsc_exec, notifier);
 
-	/*
-	 * A return to user mode would do this before the caller sees the
-	 * result: above all the last fput() of a closed file.
-	 */
-	if (unlikely(task_work_pending(current)))
-		static_call(fx_task_work_run)();
-	return ret;
+	if (!exec->in_call || !fx_current_sleeps())
+		return;
+	if (exec->interrupt) {
+		/*
+		 * A helper must not sleep for a file: what it looked at as
+		 * ready was taken by someone else. The call is interrupted,
+		 * which leaves nothing done, and armed.
+		 */
+		exec->interrupt = false;
+		exec->interrupted = true;
+		set_tsk_thread_flag(current, TIF_NOTIFY_SIGNAL);
+		irq_work_queue(&exec->blocked_work);
+		return;
+	}
+	if (exec->done) {
+		flexsc_complete(exec->client, exec->page, exec->done);
+		exec->done = 0;
+	}
+	if (exec->claim) {
+		flexsc_count_add(exec->pool, handed_back, hweight64(exec->claim));
+		/*
+		 * Before running is lowered: who is woken for that looks at
+		 * the words after. Value-returning atomics are full barriers.
+		 */
+		atomic64_fetch_or(exec->claim, (atomic64_t *)exec->claim_word);
+		exec->claim = 0;
+	}
+	flexsc_count(exec->pool, blocked);
+	trace_flexsc_block(exec->pool);
+	if (exec->worker) {
+		exec->blocked = true;
+		atomic_dec_return(&exec->pool->running);
+	}
+	irq_work_queue(&exec->blocked_work);
 }
 
-/* Codes that mean "interrupted" and never leave the kernel. */
-static bool is_restart(long ret)
+static void exec_sched_in(struct preempt_notifier *notifier, int cpu)
 {
-	switch (ret) {
-	case -ERESTARTSYS:
-	case -ERESTARTNOINTR:
-	case -ERESTARTNOHAND:
-	case -ERESTART_RESTARTBLOCK:
-		return true;
-	default:
-		return false;
+	struct flexsc_exec *exec =
+		container_of(notifier, struct flexsc_exec, notifier);
+
+	if (exec->blocked) {
+		exec->blocked = false;
+		atomic_inc(&exec->pool->running);
 	}
 }
 
-/* In the context of a thread that asked for it. */
-long flexsc_execute_caller(struct flexsc_call *call)
-{
-	long ret = dispatch(call, call->nr);
+static struct preempt_ops exec_preempt_ops = {
+	.sched_in = exec_sched_in,
+	.sched_out = exec_sched_out,
+};
 
-	if (unlikely(is_restart(ret)))
-		return -EINTR;
+void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
+		      struct flexsc_pool *pool)
+{
+	memset(exec, 0, sizeof(*exec));
+	exec->mode = mode;
+	exec->pool = pool;
+	flexsc_call_init(&exec->call);
+	init_irq_work(&exec->blocked_work, blocked_work_fn);
+}
+
+/* From here to flexsc_exec_end() the scheduler tells when the caller sleeps. */
+void flexsc_exec_begin(struct flexsc_exec *exec)
+{
+	exec->task = current;
+	preempt_disable();
+	preempt_notifier_init(&exec->notifier, &exec_preempt_ops);
+	preempt_notifier_register(&exec->notifier);
+	preempt_enable();
+}
+
+void flexsc_exec_end(struct flexsc_exec *exec)
+{
+	preempt_disable();
+	preempt_notifier_unregister(&exec->notifier);
+	preempt_enable();
+	irq_work_sync(&exec->blocked_work);
+}
+
+/*
+ * A worker's call was interrupted. No signal handler can run there, so it is
+ * always restarted, as the kernel would after a stop, unless it was cancelled
+ * or the worker has to leave; then nothing of the call has happened. Returns 0
+ * for a restart.
+ */
+static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	struct flexsc_worker *worker = exec->worker;
+	u64 id = exec->in_call;
+
+	/* Not inside a call meanwhile: stops and freezers are in here. */
+	WRITE_ONCE(exec->in_call, 0);
+	flexsc_worker_resume(worker);
+	WRITE_ONCE(exec->in_call, id);
+	barrier();
+	if (flexsc_worker_must_leave(worker))
+		return -FLEXSC_E_STOPPED;
+	if (op)
+		return READ_ONCE(op->end);
+	if (READ_ONCE(worker->cancel) == id) {
+		flexsc_count(exec->client, cancelled);
+		flexsc_count(exec->pool, cancelled);
+		return -ECANCELED;
+	}
+	return 0;
+}
+
+/*
+ * Makes a call, for op if it is one of an operation. Returns its result, or why
+ * there is none: -FLEXSC_WAITS or -FLEXSC_AGAIN (helpers).
+ */
+long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
+		      struct flexsc_op *op)
+{
+	u32 nr = call->nr;
+	long ret, why;
+
+	while (flexsc_is_restart(ret = flexsc_dispatch(call, nr))) {
+		switch (exec->mode) {
+		case FLEXSC_BY_WORKER:
+			why = worker_interrupted(exec, op);
+			if (why)
+				return why;
+			break;
+		case FLEXSC_BY_HELPER:
+			if (op && READ_ONCE(op->end))
+				return op->end;
+			if (exec->interrupted)
+				return -FLEXSC_WAITS;
+			exec->stop = true;
+			return -FLEXSC_AGAIN;
+		case FLEXSC_BY_FLUSH:
+			if (op && READ_ONCE(op->end))
+				return op->end;
+			return -EINTR;
+		}
+		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
+						     call->nr;
+	}
 	return ret;
 }
 
 /*
- * In a worker. No signal handler can run there, so an interrupted call is
- * always restarted, as the kernel would after a stop, unless the worker has to
- * leave; then nothing of the call has happened and it is reported as not begun.
+ * After a call that a helper wanted interrupted if it sleeps. Returns whether it
+ * was; the flag that did it is taken away again.
  */
-long flexsc_execute_worker(struct flexsc_worker *worker)
+bool flexsc_exec_settle(struct flexsc_exec *exec)
 {
-	struct flexsc_call *call = &worker->call;
-	u32 nr = call->nr;
+	exec->interrupt = false;
+	if (likely(!exec->interrupted))
+		return false;
+	exec->interrupted = false;
+	clear_notify_signal();
+	/* It may have stood for task work too. */
+	if (task_work_pending(current))
+		static_call(fx_task_work_run)();
+	return true;
+}
+
+/* Puts the entry that runs back where it was posted. */
+static long give_back(struct flexsc_exec *exec)
+{
+	atomic64_or(BIT_ULL(exec->bit), (atomic64_t *)exec->claim_word);
+	return -FLEXSC_LATER;
+}
+
+/* A plain call that may wait for its file, or sleep. */
+static long serve_waiting(struct flexsc_exec *exec, u8 traits)
+{
+	struct flexsc_call *call = &exec->call;
+	struct file *file = NULL;
+	struct flexsc_op *op;
+	__poll_t events;
 	long ret;
 
-	/* See sched_out in worker.c. */
-	WRITE_ONCE(worker->in_call, true);
-	barrier();
-	while (is_restart(ret = dispatch(call, nr))) {
-		WRITE_ONCE(worker->in_call, false);
-		if (flexsc_worker_resume(worker) ||
-		    flexsc_worker_must_leave(worker))
-			return -FLEXSC_E_STOPPED;
-		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
-						     call->nr;
-		WRITE_ONCE(worker->in_call, true);
-		barrier();
+	do {
+		ret = flexsc_look(exec, call, traits, &file, &events);
+		if (!ret)
+			ret = flexsc_exec_call(exec, call, NULL);
+		/* Interrupted by itself: it looks again, and waits. */
+	} while (flexsc_exec_settle(exec) && ret == -FLEXSC_WAITS);
+
+	if (ret == -FLEXSC_WAITS) {
+		op = flexsc_op_single(exec, file, events);
+		if (op) {
+			flexsc_op_run(exec, op);
+			return -FLEXSC_LATER;
+		}
+		/* No memory to wait: the call itself does. */
+		fput(file);
+		if (exec->worker)
+			return flexsc_exec_call(exec, call, NULL);
+		ret = -FLEXSC_LEAVE;
 	}
-	barrier();
-	WRITE_ONCE(worker->in_call, false);
+	if (ret == -FLEXSC_LEAVE)
+		exec->left = true;
+	if (ret == -FLEXSC_LEAVE || ret == -FLEXSC_AGAIN)
+		return give_back(exec);
 	return ret;
+}
+
+/* Returns the result of the entry, or -FLEXSC_LATER. */
+static long serve_entry(struct flexsc_exec *exec,
+			const struct flexsc_entry *entry)
+{
+	struct flexsc_client *client = exec->client;
+	struct flexsc_call *call = &exec->call;
+	u64 head = flexsc_head_read(entry);
+	long result;
+	u8 traits;
+
+	/*
+	 * in_call before nr_cancels; CANCEL has the other order and makes this
+	 * CPU pass a full barrier in between, see cancel.c.
+	 */
+	WRITE_ONCE(exec->in_call, ++exec->nr_calls);
+	barrier();
+	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
+	    flexsc_cancel_matches(client, exec->page, exec->bit, (u32)head,
+				  READ_ONCE(entry->args[0]))) {
+		flexsc_count(client, cancelled);
+		flexsc_count(exec->pool, cancelled);
+		return -ECANCELED;
+	}
+	if (unlikely(head >> 32))
+		return flexsc_op_begin(exec, exec->page, exec->bit);
+
+	call->nr = (u32)head;
+	flexsc_args_read(&call->regs, entry);
+	traits = flexsc_call_traits(call->nr);
+	result = flexsc_policy_check(call, traits, true);
+	if (unlikely(result)) {
+		flexsc_count(client, refused);
+		flexsc_count(exec->pool, refused);
+		return result;
+	}
+	if (traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
+		return serve_waiting(exec, traits);
+	result = flexsc_exec_call(exec, call, NULL);
+	if (unlikely(result == -FLEXSC_AGAIN))
+		return give_back(exec);
+	return result;
+}
+
+static void count_latency(struct flexsc_exec *exec, u64 begun)
+{
+	unsigned int bucket = ilog2((local_clock() - begun) | 1);
+
+	bucket = min_t(unsigned int, bucket, FLEXSC_LATENCY_BUCKETS - 1);
+	flexsc_count(exec->client, latency[bucket]);
+	flexsc_count(exec->pool, latency[bucket]);
+}
+
+static void show_done(struct flexsc_exec *exec)
+{
+	u64 done = exec->done;
+
+	exec->done = 0;
+	if (!done)
+		return;
+	flexsc_complete(exec->client, exec->page, done);
+	flexsc_client_completed(exec->client);
+}
+
+/* Whether the rest of the claim is not for this executor any more. */
+static bool must_stop(struct flexsc_exec *exec)
+{
+	if (exec->worker)
+		return flexsc_worker_must_leave(exec->worker);
+	return exec->stop || flexsc_group_stopped(exec->pool->group);
+}
+
+/* Executes and completes a claim, which is not empty. */
+void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
+			unsigned int page, u64 *word, u64 claim)
+{
+	struct flexsc_entry *entries = client->pages[page];
+	unsigned int size = hweight64(claim), executed = 0, undone = 0;
+	bool timed = !(exec->nr_claims++ % LATENCY_EVERY);
+	u64 begun = timed ? local_clock() : 0;
+
+	trace_flexsc_claim(client, exec->pool->index, page, claim);
+	WRITE_ONCE(exec->client, client);
+	WRITE_ONCE(exec->page, page);
+	exec->claim_word = word;
+	exec->claim = claim;
+	barrier();
+	while (exec->claim) {
+		unsigned int bit = __ffs64(exec->claim);
+		long result;
+
+		if (unlikely(must_stop(exec))) {
+			atomic64_or(exec->claim, (atomic64_t *)word);
+			exec->claim = 0;
+			break;
+		}
+		WRITE_ONCE(exec->bit, bit);
+		/* The claim is what sched_out sees from here on. */
+		WRITE_ONCE(exec->claim, exec->claim & (exec->claim - 1));
+		barrier();
+		result = serve_entry(exec, &entries[bit]);
+		barrier();
+		WRITE_ONCE(exec->in_call, 0);
+		if (likely(result != -FLEXSC_LATER)) {
+			trace_flexsc_complete(client, page, bit, exec->call.nr,
+					      result);
+			WRITE_ONCE(entries[bit].result, result);
+			exec->done |= BIT_ULL(bit);
+			executed++;
+			if (++undone >= COMPLETE_AT) {
+				show_done(exec);
+				undone = 0;
+			}
+		}
+		if (unlikely(exec->worker && signal_pending(current)))
+			flexsc_worker_resume(exec->worker);
+	}
+	show_done(exec);
+
+	flexsc_count(client, batches);
+	flexsc_count(exec->pool, batches);
+	flexsc_count(client, batch_size[ilog2(size)]);
+	flexsc_count(exec->pool, batch_size[ilog2(size)]);
+	if (exec->worker) {
+		flexsc_count_add(client, executed, executed);
+		flexsc_count_add(exec->pool, executed, executed);
+	} else {
+		flexsc_count_add(client, helped, executed);
+		flexsc_count_add(exec->pool, helped, executed);
+	}
+	if (unlikely(timed))
+		count_latency(exec, begun);
 }

@@ -8,17 +8,22 @@
  *           its workers. Never holds mm_users, only mm_count: the pages of the
  *           process must be able to go while we exist.
  *   client  a mapped region. Referenced by its file (which the mapping
- *           references) and by the snapshot of every worker that may be
- *           serving it.
+ *           references), by the snapshot of every worker that may be serving
+ *           it, and by its operations.
  *   pool    part of its group.
  *   worker  a thread of the process. Its memory and the module's text stay
  *           until its pin file is released, which happens in core code after
  *           the thread's last instruction in this module.
+ *   operation (op.h)  a chain, or a call that waits for a file. Belongs to its
+ *           client, which ends what is left of them when it is closed or when
+ *           the last worker of a stopped group leaves.
  *
  * Locks: groups_lock (main.c) is taken before group->lock. group->lock is raw
- * and irq-safe, because irq_work takes it, and protects the lists and counters
- * that say so below. group->mutex serialises set-up ioctls and is taken before
- * both. Nothing is locked between the claim and the completion of an entry.
+ * and irq-safe, because irq_work and wake-ups of files take it, and protects
+ * the lists and counters that say so below. client->ops_lock is the same for
+ * the operations of a client; of the two, neither is taken inside the other.
+ * group->mutex serialises set-up ioctls and is taken before all of them.
+ * Nothing is locked between the claim and the completion of a plain entry.
  */
 #ifndef FLEXSC_H
 #define FLEXSC_H
@@ -38,16 +43,68 @@
 
 #include <flexsc/uapi.h>
 
+#define FLEXSC_FEATURES                                                      \
+	(FLEXSC_FEATURE_FLUSH | FLEXSC_FEATURE_WAIT_SOME |                   \
+	 FLEXSC_FEATURE_WAIT_ADAPTIVE | FLEXSC_FEATURE_WAIT_HELP |           \
+	 FLEXSC_FEATURE_CHAINS | FLEXSC_FEATURE_DEADLINES |                  \
+	 FLEXSC_FEATURE_CANCEL | FLEXSC_FEATURE_ARMING |                     \
+	 FLEXSC_FEATURE_POOL_UPDATE)
+
 /* Workers per pool, running, parked and blocked together. */
 #define FLEXSC_MAX_WORKERS 4096
+
+/*
+ * What is counted, by CPU, so that no two cores write the same line: in the
+ * order of struct flexsc_stats from executed on.
+ */
+struct flexsc_tally {
+	u64 executed;
+	u64 helped;
+	u64 flushed;
+	u64 refused;
+	u64 stopped;
+	u64 cancelled;
+	u64 timed_out;
+	u64 batches;
+	u64 armed;
+	u64 blocked;
+	u64 handed_back;
+	u64 parks;
+	u64 doorbells;
+	u64 wakes;
+	u64 waits;
+	u64 flushes;
+	u64 batch_size[FLEXSC_BATCH_BUCKETS];
+	u64 latency[FLEXSC_LATENCY_BUCKETS];
+};
+
+static_assert(sizeof(struct flexsc_tally) ==
+	      sizeof(struct flexsc_stats) - offsetof(struct flexsc_stats, executed));
+
+/* Of a pool or a client. */
+#define flexsc_count(of, what) this_cpu_inc((of)->tally->what)
+#define flexsc_count_add(of, what, n) this_cpu_add((of)->tally->what, n)
+
+/* Where and how the workers of a pool run. Constant; replaced as a whole. */
+struct flexsc_pool_config {
+	refcount_t ref;
+	bool sched_set;
+	u32 policy;
+	s32 priority;
+	unsigned long cpus[]; /* a struct cpumask */
+};
 
 struct flexsc_pool {
 	struct flexsc_group *group;
 	unsigned int index;
+	struct flexsc_tally __percpu *tally;
+
+	/* Written by POOL_UPDATE at any time; read without a lock. */
 	unsigned int concurrency;
 	unsigned int max_workers;
 	u64 spin_ns;
-	cpumask_var_t cpus;
+	/* Replaced under group->lock; read as a hint without it. */
+	struct flexsc_pool_config *config;
 
 	/*
 	 * Workers that are neither parked nor asleep inside a call. Changed by
@@ -82,27 +139,30 @@ struct flexsc_group {
 	 */
 	u32 state;
 
+	/*
+	 * CANCELs under way, see cancel.c. Changed under lock; workers read it
+	 * without, before each entry.
+	 */
+	unsigned int nr_cancels;
+
 	raw_spinlock_t lock;
 	/* Under lock; generation is also read without it, as a hint. */
 	struct flexsc_client *clients[FLEXSC_MAX_CLIENTS];
 	unsigned int generation;
-	struct flexsc_stats gone; /* counters of workers and clients that left */
+	unsigned int nr_workers;  /* of all pools, including those being created */
+	struct list_head cancels;
+	struct flexsc_tally gone; /* counters of clients that left */
 	unsigned int nr_pools;
-	struct flexsc_pool pools[1];
+	struct flexsc_pool pools[FLEXSC_MAX_POOLS];
 };
 
 struct flexsc_client {
 	refcount_t ref;
 	struct flexsc_group *group;
+	unsigned int slot; /* in group->clients */
 	unsigned int nr_pages;
 	struct flexsc_client_header *header;
-
-	/* Written by the threads that make ioctls on this client. */
-	atomic64_t doorbells;
-	atomic64_t doorbell_wakes;
-	atomic64_t waits;
-	atomic64_t flushes;
-	atomic64_t flushed;
+	struct flexsc_tally __percpu *tally;
 
 	/*
 	 * The thread in WAIT. Written under group->lock; workers look at it
@@ -111,17 +171,84 @@ struct flexsc_client {
 	struct task_struct *waiter ____cacheline_aligned_in_smp;
 	unsigned int wait_min;
 	bool notified; /* under group->lock */
+	/*
+	 * The last WAIT had FLEXSC_WAIT_HELP: operations that become ready wait
+	 * for the next one, as posted entries do. Both under group->lock.
+	 */
+	bool helps;
+	struct flexsc_exec *helper; /* of the thread that helps now */
+	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE; the waiter's. */
+	u64 pace_ns;
+
+	/* Operations (op.c). Under ops_lock; the numbers are hints without. */
+	raw_spinlock_t ops_lock ____cacheline_aligned_in_smp;
+	bool closed; /* no operation may begin to wait any more */
+	unsigned int nr_waiting_at[FLEXSC_MAX_POOLS]; /* armed */
+	unsigned int nr_ready[FLEXSC_MAX_POOLS];
+	unsigned int nr_helpable; /* ready, and not left to the workers */
+	struct list_head ready[FLEXSC_MAX_POOLS];
+	struct list_head ops;
 
 	struct flexsc_entry *pages[];
 };
 
-/* Our own copy of an entry: what is validated and executed. */
+/* Our own copy of a call: what is validated and executed. */
 struct flexsc_call {
 	u32 nr;
 	struct pt_regs regs;
 };
 
+/* Who executes calls. */
+enum flexsc_mode {
+	FLEXSC_BY_WORKER,
+	FLEXSC_BY_HELPER, /* a thread in WAIT with FLEXSC_WAIT_HELP */
+	FLEXSC_BY_FLUSH,  /* a thread in FLUSH */
+};
+
+/*
+ * An executor: a worker, or a thread that makes a command. All of it is private
+ * to its thread, which includes the thread's sched_out and sched_in: there,
+ * plain accesses with compiler barriers are enough. Where others read a field,
+ * it says so.
+ */
+struct flexsc_exec {
+	enum flexsc_mode mode;
+	struct flexsc_pool *pool;     /* not in a flush */
+	struct flexsc_worker *worker; /* only of a worker */
+	struct task_struct *task;
+	bool stop;    /* has to return to user space before the next call */
+	bool left;    /* helper: something is left to the workers */
+	bool blocked; /* worker: asleep inside a call, as sched_out found */
+	bool interrupt;   /* helper: the call is to be interrupted if it sleeps */
+	bool interrupted; /* ... and was */
+
+	/*
+	 * Not 0 while in a call: then a number that no other call of this
+	 * executor has. Read by CANCEL.
+	 */
+	u64 in_call;
+	u64 nr_calls;
+	u64 nr_claims;
+
+	/*
+	 * The claim: bits of one submission word. Those not begun yet are in
+	 * claim, those whose result is written but whose completion bit is not
+	 * set in done. CANCEL reads client, page, bit and claim.
+	 */
+	struct flexsc_client *client;
+	u64 *claim_word; /* where claim came from and is handed back to */
+	u64 claim;
+	u64 done;
+	u16 page;
+	u16 bit; /* the entry of a plain call that runs */
+
+	struct preempt_notifier notifier;
+	struct irq_work blocked_work; /* what sched_out may not do itself */
+	struct flexsc_call call;
+};
+
 struct flexsc_worker {
+	struct flexsc_exec exec;
 	struct flexsc_pool *pool;
 	struct task_struct *task;
 	struct file *pin;
@@ -130,23 +257,21 @@ struct flexsc_worker {
 	bool parked;                  /* under group->lock */
 	bool started;                 /* private: was parked once */
 	bool dying;                   /* private: get_signal() said so */
-	struct irq_work blocked_work; /* what sched_out may not do itself */
-	struct preempt_notifier notifier;
 
 	/*
-	 * Private to the worker's own context, which includes its sched_out
-	 * and sched_in: plain accesses with compiler barriers are enough.
+	 * The in_call that is to be cancelled; written by CANCEL, under
+	 * group->lock, read by the worker when a call was interrupted.
 	 */
-	bool in_call;
-	bool blocked;
-	u64 claim; /* claimed, not begun */
-	u64 *claim_word; /* where claim came from and is handed back to */
-	struct flexsc_call call;
-	struct flexsc_stats stats; /* read by others, without a promise */
+	u64 cancel;
+
+	/* Private: the settings it runs with (a reference). */
+	struct flexsc_pool_config *config;
 
 	/* Private: clients being served; each holds a reference. */
 	unsigned int generation;
 	unsigned int nr_clients;
+	unsigned int next_client; /* where the next pass begins */
+	u16 next_page[FLEXSC_MAX_CLIENTS];
 	struct flexsc_client *clients[FLEXSC_MAX_CLIENTS];
 };
 
@@ -157,7 +282,7 @@ void flexsc_groups_remove(struct flexsc_group *group);
 /* group.c */
 extern const struct file_operations flexsc_group_fops;
 int flexsc_params_get(void *params, size_t ksize, void __user *arg);
-void flexsc_stats_add(struct flexsc_stats *to, const struct flexsc_stats *from);
+int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size);
 int flexsc_caller_check(struct flexsc_group *group);
 void flexsc_group_put(struct flexsc_group *group);
 void flexsc_group_stop(struct flexsc_group *group, enum flexsc_state why);
@@ -169,29 +294,51 @@ static inline bool flexsc_group_stopped(struct flexsc_group *group)
 	return READ_ONCE(group->state) != FLEXSC_STATE_OPEN;
 }
 
+/* stats.c */
+int flexsc_stats_get(struct flexsc_group *group, void __user *arg);
+void flexsc_tally_add(struct flexsc_tally *to,
+		      const struct flexsc_tally __percpu *from);
+
 /* client.c */
+struct flexsc_client *flexsc_client_of(struct file *file);
 int flexsc_client_create(struct flexsc_group *group, void __user *arg);
-void flexsc_client_stats(const struct flexsc_client *client,
-			 struct flexsc_stats *stats);
 void flexsc_client_put(struct flexsc_client *client);
+void flexsc_client_ready(struct flexsc_client *client, struct flexsc_pool *pool);
+
+/* wait.c */
+long flexsc_client_wait(struct flexsc_client *client, u64 arg);
+void flexsc_client_notify(struct flexsc_client *client);
 void flexsc_client_completed(struct flexsc_client *client);
 void flexsc_client_completed_locked(struct flexsc_client *client);
 void flexsc_client_wake_locked(struct flexsc_client *client);
-void flexsc_complete(struct flexsc_client *client, unsigned int page,
-		     unsigned int bit, long result);
+
+/* help.c */
+void flexsc_help(struct flexsc_client *client);
+bool flexsc_help_wanted(struct flexsc_client *client);
 
 /* flush.c */
 long flexsc_client_flush(struct flexsc_client *client);
 
+/* cancel.c */
+int flexsc_client_cancel(struct flexsc_client *client, void __user *arg);
+bool flexsc_cancel_matches(struct flexsc_client *client, unsigned int page,
+			   unsigned int bit, u32 nr, u64 arg0);
+
 /* pool.c */
 int flexsc_pool_create(struct flexsc_group *group, void __user *arg);
+int flexsc_pool_update(struct flexsc_group *group, void __user *arg);
 void flexsc_pool_free(struct flexsc_pool *pool);
+void flexsc_pool_config_put(struct flexsc_pool_config *config);
+
+/* park.c */
 bool flexsc_pool_kick(struct flexsc_pool *pool);
+bool flexsc_pool_kick_locked(struct flexsc_pool *pool);
 void flexsc_pool_awake(struct flexsc_pool *pool);
 void flexsc_pool_stop_locked(struct flexsc_pool *pool);
 bool flexsc_worker_park(struct flexsc_worker *worker);
 int flexsc_worker_create(struct flexsc_pool *pool);
 long flexsc_worker_leave(struct flexsc_worker *worker);
+void flexsc_worker_free(struct flexsc_worker *worker);
 
 /* worker.c */
 int flexsc_worker_main(void *arg);
@@ -200,52 +347,37 @@ bool flexsc_worker_resume(struct flexsc_worker *worker);
 bool flexsc_worker_must_leave(struct flexsc_worker *worker);
 
 /* execute.c */
-void flexsc_call_init(struct flexsc_call *call);
-long flexsc_execute_worker(struct flexsc_worker *worker);
-long flexsc_execute_caller(struct flexsc_call *call);
-
-/*
- * Copies an entry. Each field is read once; from here on only the copy counts,
- * whatever user space does to the page.
- */
-static inline int flexsc_call_read(struct flexsc_call *call,
-				   const struct flexsc_entry *entry)
-{
-	struct pt_regs *regs = &call->regs;
-
-	call->nr = READ_ONCE(entry->nr);
-	if (unlikely(READ_ONCE(entry->flags) | READ_ONCE(entry->reserved)))
-		return -EINVAL;
-	regs->ax = -ENOSYS;
-	regs->orig_ax = call->nr;
-	regs->di = READ_ONCE(entry->args[0]);
-	regs->si = READ_ONCE(entry->args[1]);
-	regs->dx = READ_ONCE(entry->args[2]);
-	regs->r10 = READ_ONCE(entry->args[3]);
-	regs->r8 = READ_ONCE(entry->args[4]);
-	regs->r9 = READ_ONCE(entry->args[5]);
-	return 0;
-}
+void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
+		      struct flexsc_pool *pool);
+void flexsc_exec_begin(struct flexsc_exec *exec);
+void flexsc_exec_end(struct flexsc_exec *exec);
+void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
+			unsigned int page, u64 *word, u64 claim);
 
 /* policy.c */
 #define FLEXSC_NR_CLASSES 512
 extern const u8 flexsc_classes[FLEXSC_NR_CLASSES];
 int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker);
+bool flexsc_policy_sleeps(const struct flexsc_call *call);
 
-static inline enum flexsc_call_class flexsc_policy_class(u32 nr)
+/* What a byte of flexsc_classes holds beside enum flexsc_call_class. */
+#define FLEXSC_CLASS_MASK 3
+#define FLEXSC_CALL_IN (1 << 2)  /* may wait until args[0] is readable */
+#define FLEXSC_CALL_OUT (1 << 3) /* may wait until args[0] is writable */
+#define FLEXSC_CALL_SLEEPS (1 << 4) /* may wait for something else */
+#define FLEXSC_CALL_FD (1 << 5)  /* args[0] is a descriptor */
+
+/* What is known of a call number. */
+static inline u8 flexsc_call_traits(u32 nr)
 {
 	if (unlikely(nr >= FLEXSC_NR_CLASSES))
 		return FLEXSC_CLASS_REFUSED;
 	return flexsc_classes[array_index_nospec(nr, FLEXSC_NR_CLASSES)];
 }
 
-/* 0: go ahead, else the result of the entry. */
-static inline int flexsc_policy_check(const struct flexsc_call *call,
-				      bool in_worker)
+static inline enum flexsc_call_class flexsc_policy_class(u32 nr)
 {
-	if (likely(flexsc_policy_class(call->nr) == FLEXSC_CLASS_WORKER))
-		return 0;
-	return flexsc_policy_decide(call, in_worker);
+	return flexsc_call_traits(nr) & FLEXSC_CLASS_MASK;
 }
 
 #endif /* FLEXSC_H */

@@ -29,7 +29,7 @@ int flexsc_params_get(void *params, size_t ksize, void __user *arg)
 }
 
 /* Gives a struct back, cut to what the caller knows. */
-static int params_put(void __user *arg, void *params, size_t ksize, u32 size)
+int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size)
 {
 	*(u32 *)params = ksize;
 	return copy_to_user(arg, params, min_t(size_t, size, ksize)) ? -EFAULT : 0;
@@ -142,6 +142,7 @@ static int group_open(struct inode *inode, struct file *file)
 	refcount_set(&group->ref, 1);
 	mutex_init(&group->mutex);
 	raw_spin_lock_init(&group->lock);
+	INIT_LIST_HEAD(&group->cancels);
 	group->owner = get_task_struct(current);
 	group->mm = current->mm;
 	mmgrab(group->mm);
@@ -173,13 +174,13 @@ static int group_query(void __user *arg)
 	size = query.size;
 	query = (struct flexsc_query){
 		.abi_version = FLEXSC_ABI_VERSION,
-		.features = FLEXSC_FEATURE_FLUSH | FLEXSC_FEATURE_WAIT_SOME,
+		.features = FLEXSC_FEATURES,
 		.max_pages = FLEXSC_MAX_PAGES,
 		.max_clients = FLEXSC_MAX_CLIENTS,
-		.max_pools = ARRAY_SIZE(((struct flexsc_group *)0)->pools),
+		.max_pools = FLEXSC_MAX_POOLS,
 		.max_workers = FLEXSC_MAX_WORKERS,
 	};
-	return params_put(arg, &query, sizeof(query), size);
+	return flexsc_params_put(arg, &query, sizeof(query), size);
 }
 
 static int group_policy(void __user *arg)
@@ -204,53 +205,6 @@ static int group_policy(void __user *arg)
 	return 0;
 }
 
-void flexsc_stats_add(struct flexsc_stats *to, const struct flexsc_stats *from)
-{
-	unsigned int i;
-
-	to->executed += from->executed;
-	to->refused += from->refused;
-	to->cancelled += from->cancelled;
-	to->blocked += from->blocked;
-	to->handed_back += from->handed_back;
-	to->batches += from->batches;
-	to->parks += from->parks;
-	for (i = 0; i < FLEXSC_BATCH_BUCKETS; i++)
-		to->batch_size[i] += from->batch_size[i];
-}
-
-static int group_stats(struct flexsc_group *group, void __user *arg)
-{
-	struct flexsc_stats stats;
-	struct flexsc_worker *worker;
-	unsigned int i;
-	u32 size;
-	int err;
-
-	err = flexsc_params_get(&stats, sizeof(stats), arg);
-	if (err)
-		return err;
-	size = stats.size;
-	raw_spin_lock_irq(&group->lock);
-	stats = group->gone;
-	for (i = 0; i < group->nr_pools; i++) {
-		struct flexsc_pool *pool = &group->pools[i];
-
-		stats.workers += pool->nr_workers;
-		list_for_each_entry(worker, &pool->workers, node)
-			flexsc_stats_add(&stats, &worker->stats);
-	}
-	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
-		struct flexsc_client *client = group->clients[i];
-
-		if (!client)
-			continue;
-		flexsc_client_stats(client, &stats);
-	}
-	raw_spin_unlock_irq(&group->lock);
-	return params_put(arg, &stats, sizeof(stats), size);
-}
-
 static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	struct flexsc_group *group = file->private_data;
@@ -265,8 +219,9 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case FLEXSC_IOC_POLICY:
 		return group_policy(user);
 	case FLEXSC_IOC_STATS:
-		return group_stats(group, user);
+		return flexsc_stats_get(group, user);
 	case FLEXSC_IOC_POOL_CREATE:
+	case FLEXSC_IOC_POOL_UPDATE:
 	case FLEXSC_IOC_CLIENT_CREATE:
 		break;
 	default:
@@ -287,6 +242,8 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		ret = -ESHUTDOWN;
 	else if (cmd == FLEXSC_IOC_POOL_CREATE)
 		ret = flexsc_pool_create(group, user);
+	else if (cmd == FLEXSC_IOC_POOL_UPDATE)
+		ret = flexsc_pool_update(group, user);
 	else
 		ret = flexsc_client_create(group, user);
 	mutex_unlock(&group->mutex);

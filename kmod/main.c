@@ -13,6 +13,9 @@
 #include "flexsc.h"
 #include "resolve.h"
 
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
 static LIST_HEAD(groups);
 static DEFINE_RAW_SPINLOCK(groups_lock);
 

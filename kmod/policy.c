@@ -32,6 +32,18 @@
 #define A(name) [__NR_##name] = FLEXSC_CLASS_ARGS
 #define C(name) [__NR_##name] = FLEXSC_CLASS_CALLER
 
+/* The same, and what is known of the call. */
+#define W_FD(name) [__NR_##name] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_FD
+#define A_FD(name) [__NR_##name] = FLEXSC_CLASS_ARGS | FLEXSC_CALL_FD
+#define W_IN(name) \
+	[__NR_##name] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_FD | FLEXSC_CALL_IN
+#define W_OUT(name) \
+	[__NR_##name] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_FD | FLEXSC_CALL_OUT
+#define W_SLEEPS(name) [__NR_##name] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_SLEEPS
+#define A_SLEEPS(name) [__NR_##name] = FLEXSC_CLASS_ARGS | FLEXSC_CALL_SLEEPS
+#define W_FD_SLEEPS(name) \
+	[__NR_##name] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_FD | FLEXSC_CALL_SLEEPS
+
 /* Newer than the oldest kernel we build for. */
 #ifndef __NR_cachestat
 #define __NR_cachestat 451
@@ -49,46 +61,46 @@ const u8 flexsc_classes[FLEXSC_NR_CLASSES] = {
 	[FLEXSC_NR_NOP] = FLEXSC_CLASS_WORKER,
 
 	/* Reading and writing. */
-	W(read), W(write), W(readv), W(writev), W(pread64), W(pwrite64),
-	W(preadv), W(pwritev), W(preadv2), W(pwritev2), W(lseek), W(sendfile),
-	W(splice), W(tee), W(vmsplice), W(copy_file_range), W(readahead),
-	W(fadvise64), W(fsync), W(fdatasync), W(sync_file_range), W(sync),
-	W(syncfs), W(fallocate), W(ftruncate), W(truncate), W(cachestat),
+	W_IN(read), W_OUT(write), W_IN(readv), W_OUT(writev), W_FD(pread64), W_FD(pwrite64),
+	W_FD(preadv), W_FD(pwritev), W_FD_SLEEPS(preadv2), W_FD_SLEEPS(pwritev2), A_FD(lseek), W_OUT(sendfile),
+	W_FD_SLEEPS(splice), W_FD_SLEEPS(tee), W_FD_SLEEPS(vmsplice), W_FD_SLEEPS(copy_file_range), W_FD(readahead),
+	W_FD(fadvise64), W_FD_SLEEPS(fsync), W_FD_SLEEPS(fdatasync), W_FD_SLEEPS(sync_file_range), W_SLEEPS(sync),
+	W_FD_SLEEPS(syncfs), W_FD(fallocate), W_FD(ftruncate), W(truncate), W_FD(cachestat),
 
 	/* Descriptors: the table is shared. */
-	W(open), W(openat), W(openat2), W(creat), W(close), A(close_range),
-	W(dup), W(dup2), W(dup3), W(pipe), W(pipe2), A(fcntl), A(flock),
-	A(ioctl), W(memfd_create), W(eventfd), W(eventfd2), W(timerfd_create),
-	W(timerfd_settime), W(timerfd_gettime), W(inotify_init),
-	W(inotify_init1), W(inotify_add_watch), W(inotify_rm_watch),
-	W(epoll_create), W(epoll_create1), W(epoll_ctl), A(epoll_wait),
-	A(epoll_pwait), A(epoll_pwait2), W(poll), A(ppoll), W(select),
-	A(pselect6),
+	W(open), W(openat), W(openat2), W(creat), W_FD(close), A(close_range),
+	W_FD(dup), W_FD(dup2), W_FD(dup3), W(pipe), W(pipe2), A_FD(fcntl), A_FD(flock),
+	A_FD(ioctl), W(memfd_create), W(eventfd), W(eventfd2), W(timerfd_create),
+	W_FD(timerfd_settime), W_FD(timerfd_gettime), W(inotify_init),
+	W(inotify_init1), W_FD(inotify_add_watch), W_FD(inotify_rm_watch),
+	W(epoll_create), W(epoll_create1), W_FD(epoll_ctl), A_FD(epoll_wait),
+	A_FD(epoll_pwait), A(epoll_pwait2), W_SLEEPS(poll), A_SLEEPS(ppoll), W_SLEEPS(select),
+	A_SLEEPS(pselect6),
 	/* What a signalfd reads depends on the thread that made or reads it. */
 	C(signalfd), C(signalfd4),
 
 	/* Names: working directory, root and umask are shared. */
-	W(stat), W(fstat), W(lstat), W(newfstatat), W(statx), W(statfs),
-	W(fstatfs), W(access), W(faccessat), W(faccessat2), W(readlink),
-	W(readlinkat), W(getdents), W(getdents64), W(getcwd), W(rename),
+	W(stat), W_FD(fstat), W(lstat), W(newfstatat), W(statx), W(statfs),
+	W_FD(fstatfs), W(access), W(faccessat), W(faccessat2), W(readlink),
+	W(readlinkat), W_FD(getdents), W_FD(getdents64), W(getcwd), W(rename),
 	W(renameat), W(renameat2), W(link), W(linkat), W(unlink), W(unlinkat),
 	W(symlink), W(symlinkat), W(mkdir), W(mkdirat), W(rmdir), W(mknod),
-	W(mknodat), W(chmod), W(fchmod), W(fchmodat), W(fchmodat2), W(chown),
-	W(fchown), W(lchown), W(fchownat), W(utime), W(utimes), W(futimesat),
-	W(utimensat), W(setxattr), W(lsetxattr), W(fsetxattr), W(getxattr),
-	W(lgetxattr), W(fgetxattr), W(listxattr), W(llistxattr), W(flistxattr),
-	W(removexattr), W(lremovexattr), W(fremovexattr), W(name_to_handle_at),
+	W(mknodat), W(chmod), W_FD(fchmod), W(fchmodat), W(fchmodat2), W(chown),
+	W_FD(fchown), W(lchown), W(fchownat), W(utime), W(utimes), W(futimesat),
+	W(utimensat), W(setxattr), W(lsetxattr), W_FD(fsetxattr), W(getxattr),
+	W(lgetxattr), W_FD(fgetxattr), W(listxattr), W(llistxattr), W_FD(flistxattr),
+	W(removexattr), W(lremovexattr), W_FD(fremovexattr), W(name_to_handle_at),
 	/* They race with queued calls that use names. */
 	C(chdir), C(fchdir), C(umask),
 
 	/* Sockets. */
-	W(socket), W(socketpair), W(bind), W(listen), W(accept), W(accept4),
-	W(connect), W(shutdown), W(getsockname), W(getpeername), W(setsockopt),
-	W(getsockopt), W(recvfrom), W(sendto), W(recvmsg), W(sendmsg),
-	W(recvmmsg), W(sendmmsg),
+	W(socket), W(socketpair), W_FD(bind), W_FD(listen), W_IN(accept), W_IN(accept4),
+	W_FD_SLEEPS(connect), W_FD(shutdown), W_FD(getsockname), W_FD(getpeername), W_FD(setsockopt),
+	W_FD(getsockopt), W_IN(recvfrom), W_OUT(sendto), W_IN(recvmsg), W_OUT(sendmsg),
+	W_FD_SLEEPS(recvmmsg), W_FD_SLEEPS(sendmmsg),
 
 	/* Memory: shared. */
-	W(mmap), W(munmap), W(mprotect), W(madvise), W(mremap), W(msync),
+	W(mmap), W(munmap), W(mprotect), W(madvise), W(mremap), W_SLEEPS(msync),
 	W(mincore), W(mlock), W(mlock2), W(munlock), W(mlockall),
 	W(munlockall), W(brk), W(mbind), W(membarrier), W(pkey_mprotect),
 	W(pkey_free),
@@ -103,7 +115,7 @@ const u8 flexsc_classes[FLEXSC_NR_CLASSES] = {
 	C(getitimer), C(getpriority), C(getcpu),
 
 	/* Time. An interrupted sleep is restarted with what is left of it. */
-	W(nanosleep), W(clock_nanosleep),
+	W_SLEEPS(nanosleep), W_SLEEPS(clock_nanosleep),
 	C(alarm), C(setitimer), C(timer_create), C(timer_settime),
 	C(timer_gettime), C(timer_getoverrun), C(timer_delete),
 
@@ -196,6 +208,10 @@ static enum flexsc_call_class check_args(const struct flexsc_call *call)
 	const struct pt_regs *regs = &call->regs;
 
 	switch (call->nr) {
+	case __NR_lseek:
+		/* With a client, these would be commands: FLEXSC_CMD(). */
+		return (s64)regs->si < 0 && (u32)regs->dx == SEEK_SET ?
+			       FLEXSC_CLASS_REFUSED : FLEXSC_CLASS_WORKER;
 	case __NR_close_range:
 		/* Would give the worker a descriptor table of its own. */
 		return regs->dx & CLOSE_RANGE_UNSHARE ? FLEXSC_CLASS_REFUSED :
@@ -252,4 +268,13 @@ int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker)
 	default:
 		return -FLEXSC_E_REFUSED;
 	}
+}
+
+/*
+ * Whether a call with FLEXSC_CALL_SLEEPS may do so with these arguments. A
+ * helper that is wrong about one sleeps in it, as a direct call would.
+ */
+bool flexsc_policy_sleeps(const struct flexsc_call *call)
+{
+	return call->nr != __NR_poll || (int)call->regs.dx;
 }

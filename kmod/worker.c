@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Workers: threads of the process that never see user mode. They claim posted
- * entries, execute them and complete them.
- *
- * A claim is the set of bits that an exchange took from a submission word.
- * Each bit of it is either executed by the worker that claimed it, or, when
- * that worker falls asleep inside a call, handed back to the word it came from
- * (sched_out), where the worker that goes on finds it. What is executed is
- * completed, once, before the worker looks at anything else.
+ * Workers: threads of the process that never see user mode. They look for
+ * posted entries and operations that became ready, take their share, and have
+ * it executed (execute.c).
  */
 #include <linux/bitops.h>
 #include <linux/file.h>
@@ -18,13 +13,22 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/task_work.h>
+#include <uapi/linux/sched/types.h>
 
 #include "compat.h"
 #include "flexsc.h"
+#include "op.h"
 #include "resolve.h"
+#include "trace.h"
 
-/* With several workers awake, one claim leaves something for the others. */
+/* What a worker takes of one word while others are awake: no more than this. */
 #define SHARED_CLAIM 8
+
+/* Operations that a worker takes from one client in one pass. */
+#define OPS_IN_A_PASS 8
+
+/* Looks at the submission words between two looks at everything else. */
+#define LOOKS 32
 
 bool flexsc_worker_must_leave(struct flexsc_worker *worker)
 {
@@ -56,51 +60,6 @@ bool flexsc_worker_resume(struct flexsc_worker *worker)
 	return worker->dying;
 }
 
-/*
- * The scheduler takes the worker off its CPU. Only when it sleeps inside a call
- * is there something to do: what it has claimed and not begun goes back, and
- * somebody else has to run. The run queue is locked: nothing but stores,
- * atomics and irq_work here.
- */
-static void worker_sched_out(struct preempt_notifier *notifier,
-			     struct task_struct *next)
-{
-	struct flexsc_worker *worker =
-		container_of(notifier, struct flexsc_worker, notifier);
-
-	if (!READ_ONCE(worker->in_call) || !fx_current_sleeps())
-		return;
-	worker->blocked = true;
-	worker->stats.blocked++;
-	if (worker->claim) {
-		worker->stats.handed_back += hweight64(worker->claim);
-		/*
-		 * Before running is lowered: who is woken for that looks at
-		 * the words after. Value-returning atomics are full barriers.
-		 */
-		atomic64_fetch_or(worker->claim, (atomic64_t *)worker->claim_word);
-		worker->claim = 0;
-	}
-	atomic_dec_return(&worker->pool->running);
-	irq_work_queue(&worker->blocked_work);
-}
-
-static void worker_sched_in(struct preempt_notifier *notifier, int cpu)
-{
-	struct flexsc_worker *worker =
-		container_of(notifier, struct flexsc_worker, notifier);
-
-	if (worker->blocked) {
-		worker->blocked = false;
-		atomic_inc(&worker->pool->running);
-	}
-}
-
-static struct preempt_ops worker_preempt_ops = {
-	.sched_in = worker_sched_in,
-	.sched_out = worker_sched_out,
-};
-
 void flexsc_snapshot_drop(struct flexsc_worker *worker)
 {
 	while (worker->nr_clients)
@@ -131,24 +90,27 @@ static void snapshot_take(struct flexsc_worker *worker)
 }
 
 /*
- * Takes bits from a submission word. Full barrier: pairs with the release of
- * the poster (the entry is read after) and comes before the identity check
- * (credentials that were changed before the post are seen).
+ * Takes a share of a submission word: all of it for a worker that is alone,
+ * else as much as leaves the same for the others. Full barrier: pairs with the
+ * release of the poster (the entry is read after) and comes before the identity
+ * check (credentials that were changed before the post are seen).
  */
-static u64 claim(const struct flexsc_pool *pool, u64 *word)
+static u64 claim(struct flexsc_pool *pool, u64 *word)
 {
+	int running = atomic_read(&pool->running);
 	u64 old, take;
 
-	if (pool->concurrency == 1)
+	if (running <= 1)
 		return xchg(word, 0);
 	old = READ_ONCE(*word);
 	do {
+		unsigned int n = clamp_t(unsigned int, hweight64(old) / running,
+					 1, SHARED_CLAIM);
 		u64 rest = old;
-		unsigned int n;
 
 		if (!old)
 			return 0;
-		for (n = 0; n < SHARED_CLAIM && rest; n++)
+		while (n-- && rest)
 			rest &= rest - 1;
 		take = old & ~rest;
 	} while (!try_cmpxchg((unsigned long *)word, (unsigned long *)&old,
@@ -156,90 +118,112 @@ static u64 claim(const struct flexsc_pool *pool, u64 *word)
 	return take;
 }
 
-/* Returns the result of the entry. */
-static long serve_entry(struct flexsc_worker *worker,
-			const struct flexsc_entry *entry)
+/* Whether the owner still is who it was; if not, the group stops. */
+static bool identity_holds(struct flexsc_group *group)
 {
-	struct flexsc_stats *stats = &worker->stats;
-	long result = -FLEXSC_E_STOPPED;
+	enum flexsc_state identity = flexsc_group_identity(group);
 
-	if (likely(!flexsc_worker_must_leave(worker))) {
-		result = flexsc_call_read(&worker->call, entry);
-		if (!result)
-			result = flexsc_policy_check(&worker->call, true);
-		if (unlikely(result)) {
-			stats->refused++;
-			return result;
-		}
-		result = flexsc_execute_worker(worker);
-	}
-	if (unlikely(result == -FLEXSC_E_STOPPED))
-		stats->cancelled++;
-	else
-		stats->executed++;
-	return result;
+	if (likely(identity == FLEXSC_STATE_OPEN))
+		return true;
+	flexsc_group_stop(group, identity);
+	return false;
 }
 
-/* Executes and completes one claim. */
-static void serve_claim(struct flexsc_worker *worker,
-			struct flexsc_client *client, unsigned int page)
+/* Takes a share of one word. Returns whether there was something. */
+static bool serve_word(struct flexsc_worker *worker,
+		       struct flexsc_client *client, unsigned int page)
 {
-	struct flexsc_entry *entries = client->pages[page];
-	struct flexsc_stats *stats = &worker->stats;
+	struct flexsc_pool *pool = worker->pool;
+	u64 *word = &client->header->submission[pool->index].page[page];
+	u64 taken;
 
-	stats->batches++;
-	stats->batch_size[ilog2(hweight64(worker->claim))]++;
-	do {
-		unsigned int bit = __ffs64(worker->claim);
-		long result;
+	trace_flexsc_post(client, pool->index, page, READ_ONCE(*word));
+	taken = claim(pool, word);
+	if (!taken)
+		return false;
+	if (unlikely(!identity_holds(pool->group))) {
+		atomic64_or(taken, (atomic64_t *)word);
+		return true;
+	}
+	flexsc_serve_claim(&worker->exec, client, page, word, taken);
+	return true;
+}
 
-		worker->claim &= worker->claim - 1;
-		/* The claim is what sched_out sees from here on. */
-		barrier();
-		result = serve_entry(worker, &entries[bit]);
-		flexsc_complete(client, page, bit, result);
-		if (unlikely(signal_pending(current)))
-			flexsc_worker_resume(worker);
-		barrier();
-	} while (worker->claim);
-	flexsc_client_completed(client);
+/* Goes on with operations of a client that became ready. */
+static void serve_ready(struct flexsc_worker *worker,
+			struct flexsc_client *client)
+{
+	struct flexsc_op *op;
+	unsigned int n;
+
+	for (n = 0; n < OPS_IN_A_PASS; n++) {
+		if (!identity_holds(worker->pool->group))
+			return;
+		op = flexsc_op_next(client, worker->pool, false);
+		if (!op)
+			return;
+		flexsc_op_serve(&worker->exec, op);
+		if (flexsc_worker_must_leave(worker))
+			return;
+	}
 }
 
 /*
- * Looks at every submission word once. Returns whether anything was claimed.
+ * One turn of a client: what became ready, and a share of one word, the next
+ * after that of its last turn. So a client that posts a lot gets no more turns
+ * than others. Returns whether there was something.
  */
-static bool serve_pass(struct flexsc_worker *worker)
+static bool serve_client(struct flexsc_worker *worker, unsigned int i)
 {
+	struct flexsc_client *client = worker->clients[i];
 	struct flexsc_pool *pool = worker->pool;
-	struct flexsc_group *group = pool->group;
-	enum flexsc_state identity;
-	unsigned int i, page;
+	u64 *words = client->header->submission[pool->index].page;
+	unsigned int n, page = worker->next_page[i];
 	bool any = false;
 
-	for (i = 0; i < worker->nr_clients; i++) {
-		struct flexsc_client *client = worker->clients[i];
-		u64 *words = client->header->submission[pool->index].page;
-
-		for (page = 0; page < client->nr_pages; page++) {
-			if (!READ_ONCE(words[page]))
-				continue;
-			worker->claim_word = &words[page];
-			worker->claim = claim(pool, &words[page]);
-			if (!worker->claim)
-				continue;
-			identity = flexsc_group_identity(group);
-			if (unlikely(identity != FLEXSC_STATE_OPEN)) {
-				atomic64_or(worker->claim, (atomic64_t *)&words[page]);
-				worker->claim = 0;
-				flexsc_group_stop(group, identity);
-				return true;
-			}
-			serve_claim(worker, client, page);
-			any = true;
-			if (flexsc_worker_must_leave(worker) ||
-			    atomic_read(&pool->running) > (int)pool->concurrency)
-				return true;
+	if (unlikely(READ_ONCE(client->nr_ready[pool->index]))) {
+		serve_ready(worker, client);
+		any = true;
+	}
+	for (n = 0; n < client->nr_pages; n++) {
+		if (page >= client->nr_pages)
+			page = 0;
+		if (unlikely(READ_ONCE(words[page]))) {
+			worker->next_page[i] = page + 1;
+			return serve_word(worker, client, page) || any;
 		}
+		page++;
+	}
+	return any;
+}
+
+/* Whether this worker has to stop serving, for good or for others. */
+static bool must_pause(struct flexsc_worker *worker)
+{
+	struct flexsc_pool *pool = worker->pool;
+
+	return flexsc_worker_must_leave(worker) ||
+	       atomic_read(&pool->running) > (int)READ_ONCE(pool->concurrency);
+}
+
+/* A turn for every client. Returns whether there was something. */
+static bool serve_pass(struct flexsc_worker *worker)
+{
+	unsigned int n, i = worker->next_client;
+	bool any = false;
+
+	for (n = 0; n < worker->nr_clients; n++) {
+		if (i >= worker->nr_clients)
+			i = 0;
+		if (serve_client(worker, i)) {
+			any = true;
+			if (must_pause(worker)) {
+				/* Who goes on begins with the next one. */
+				worker->next_client = i + 1;
+				break;
+			}
+		}
+		i++;
 	}
 	return any;
 }
@@ -248,66 +232,120 @@ static bool serve_pass(struct flexsc_worker *worker)
 static void ensure_spare(struct flexsc_pool *pool)
 {
 	if (likely(READ_ONCE(pool->nr_spare)) ||
-	    READ_ONCE(pool->nr_workers) >= pool->max_workers ||
+	    READ_ONCE(pool->nr_workers) >= READ_ONCE(pool->max_workers) ||
 	    time_before(jiffies, READ_ONCE(pool->create_after)))
 		return;
 	if (flexsc_worker_create(pool))
 		WRITE_ONCE(pool->create_after, jiffies + HZ / 10);
 }
 
+/* Runs where and as the pool says now. Only the worker itself does this. */
+static void take_config(struct flexsc_worker *worker)
+{
+	struct flexsc_pool *pool = worker->pool;
+	struct flexsc_pool_config *config, *old = worker->config;
+	struct sched_attr attr = {};
+
+	if (likely(READ_ONCE(pool->config) == old))
+		return;
+	raw_spin_lock_irq(&pool->group->lock);
+	config = pool->config;
+	refcount_inc(&config->ref);
+	raw_spin_unlock_irq(&pool->group->lock);
+	worker->config = config;
+	if (old)
+		flexsc_pool_config_put(old);
+
+	/* Fails only if all its CPUs went away; then any will do. */
+	set_cpus_allowed_ptr(current, to_cpumask(config->cpus));
+	if (!config->sched_set)
+		return;
+	attr.sched_policy = config->policy;
+	if (config->policy == SCHED_FIFO || config->policy == SCHED_RR)
+		attr.sched_priority = config->priority;
+	else
+		attr.sched_nice = config->priority;
+	/* The rights to it were checked when it was set. */
+	sched_setattr_nocheck(current, &attr);
+}
+
+/* What else has to be seen to, now and then. */
+static void look_around(struct flexsc_worker *worker)
+{
+	struct flexsc_pool *pool = worker->pool;
+
+	if (unlikely(READ_ONCE(pool->asleep)))
+		flexsc_pool_awake(pool);
+	if (unlikely(!worker->nr_clients ||
+		     READ_ONCE(pool->group->generation) != worker->generation))
+		snapshot_take(worker);
+	take_config(worker);
+	ensure_spare(pool);
+	if (signal_pending(current) || task_work_pending(current) ||
+	    test_thread_flag(TIF_NOTIFY_RESUME))
+		flexsc_worker_resume(worker);
+	cond_resched_tasks_rcu_qs();
+}
+
+/* Something that look_around() sees to, or others on this CPU, wait. */
+static bool is_wanted_elsewhere(void)
+{
+	return READ_ONCE(current_thread_info()->flags) &
+	       (_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
+		_TIF_NOTIFY_RESUME | _TIF_PATCH_PENDING);
+}
+
+/* Looks for work, and for nothing else, a number of times. */
+static bool poll_for_work(struct flexsc_worker *worker, bool spin)
+{
+	unsigned int looks = spin ? LOOKS : 1;
+
+	do {
+		if (serve_pass(worker))
+			return true;
+		if (is_wanted_elsewhere())
+			return false;
+		cpu_relax();
+	} while (--looks);
+	return false;
+}
+
 /* Serves until there is nothing to do, or others do it. */
 static void serve(struct flexsc_worker *worker)
 {
 	struct flexsc_pool *pool = worker->pool;
-	struct flexsc_group *group = pool->group;
-	/* A real-time spinner would starve whatever else the CPU has to do. */
-	u64 spin_ns = rt_task(current) ? 0 : pool->spin_ns;
 	u64 spin_until = 0;
 
-	while (!flexsc_worker_must_leave(worker) &&
-	       atomic_read(&pool->running) <= (int)pool->concurrency) {
-		if (unlikely(READ_ONCE(pool->asleep)))
-			flexsc_pool_awake(pool);
-		if (unlikely(!worker->nr_clients ||
-			     READ_ONCE(group->generation) != worker->generation))
-			snapshot_take(worker);
-		ensure_spare(pool);
-		if (serve_pass(worker)) {
+	while (!must_pause(worker)) {
+		/* A real-time spinner would starve what else its CPU has to do. */
+		u64 spin_ns = rt_task(current) ? 0 : READ_ONCE(pool->spin_ns);
+
+		look_around(worker);
+		if (poll_for_work(worker, spin_ns)) {
 			spin_until = 0;
 			/* More than one worker's work: let another help. */
-			if (pool->concurrency > 1)
+			if (atomic_read(&pool->running) <
+			    (int)READ_ONCE(pool->concurrency))
 				flexsc_pool_kick(pool);
-		} else {
-			u64 now = local_clock();
-
-			if (!spin_until)
-				spin_until = now + spin_ns;
-			if (now >= spin_until ||
-			    test_thread_flag(TIF_PATCH_PENDING))
-				return;
-			cpu_relax();
+			continue;
 		}
-		if (signal_pending(current) || task_work_pending(current) ||
-		    test_thread_flag(TIF_NOTIFY_RESUME))
-			flexsc_worker_resume(worker);
-		cond_resched_tasks_rcu_qs();
+		if (!spin_ns || test_thread_flag(TIF_PATCH_PENDING))
+			return;
+		if (!spin_until)
+			spin_until = local_clock() + spin_ns;
+		else if (local_clock() >= spin_until)
+			return;
 	}
 }
 
 static void worker_begin(struct flexsc_worker *worker)
 {
-	struct flexsc_pool *pool = worker->pool;
-
 	task_lock(current);
-	snprintf(current->comm, sizeof(current->comm), "flexsc-w/%u", pool->index);
+	snprintf(current->comm, sizeof(current->comm), "flexsc-w/%u",
+		 worker->pool->index);
 	task_unlock(current);
-	/* Fails only if all its CPUs went away; then any will do. */
-	set_cpus_allowed_ptr(current, pool->cpus);
-	flexsc_call_init(&worker->call);
-	preempt_disable();
-	preempt_notifier_init(&worker->notifier, &worker_preempt_ops);
-	preempt_notifier_register(&worker->notifier);
-	preempt_enable();
+	take_config(worker);
+	flexsc_exec_begin(&worker->exec);
 }
 
 int flexsc_worker_main(void *arg)
@@ -320,9 +358,7 @@ int flexsc_worker_main(void *arg)
 	while (!flexsc_worker_park(worker))
 		serve(worker);
 
-	preempt_disable();
-	preempt_notifier_unregister(&worker->notifier);
-	preempt_enable();
+	flexsc_exec_end(&worker->exec);
 	code = flexsc_worker_leave(worker);
 	/* See pin_fops: worker and the module may be gone inside do_exit(). */
 	fput(pin);

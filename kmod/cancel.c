@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Cancelling entries, wherever they are:
+ *
+ *   posted    the submission bit is taken back here
+ *   claimed   whoever claimed it finds the request before it begins the call
+ *   running   the worker is interrupted; it looks at worker->cancel
+ *   an operation (op.h): it is ended there
+ *
+ * An entry moves along this list while we look, from claimed also back to
+ * posted, so what is looked at, and how often, is in an order that leaves no
+ * way past: see flexsc_client_cancel().
+ *
+ * Workers must not pay for this. They store what they are about to begin
+ * (in_call), then load nr_cancels, without a barrier in between; we store
+ * nr_cancels, make every CPU that runs this process pass a full barrier (as
+ * membarrier(2) does), and then look at in_call. Either the worker sees the
+ * request or we see the call.
+ */
+#include <linux/bitops.h>
+#include <linux/list.h>
+#include <linux/mm_types.h>
+#include <linux/sched/signal.h>
+#include <linux/smp.h>
+
+#include "flexsc.h"
+#include "op.h"
+
+struct cancel_request {
+	struct list_head node; /* group->cancels */
+	struct flexsc_client *client;
+	bool by_fd;
+	int fd;
+	unsigned int page;
+	unsigned int bit;
+	/*
+	 * Under group->lock, as executors count here too.
+	 */
+	unsigned int found;
+};
+
+static bool is_on_fd(u32 nr, u64 arg0, int fd)
+{
+	return flexsc_call_traits(nr) & FLEXSC_CALL_FD && (int)arg0 == fd;
+}
+
+static bool request_names(const struct cancel_request *request,
+			  unsigned int page, unsigned int bit, u32 nr, u64 arg0)
+{
+	if (request->by_fd)
+		return is_on_fd(nr, arg0, request->fd);
+	return page == request->page && bit == request->bit;
+}
+
+/*
+ * An executor is about to begin an entry while requests are there. Returns true
+ * if one names it: the entry is then cancelled.
+ */
+bool flexsc_cancel_matches(struct flexsc_client *client, unsigned int page,
+			   unsigned int bit, u32 nr, u64 arg0)
+{
+	struct flexsc_group *group = client->group;
+	struct cancel_request *request;
+	bool matches = false;
+
+	raw_spin_lock_irq(&group->lock);
+	list_for_each_entry(request, &group->cancels, node) {
+		if (request->client == client &&
+		    request_names(request, page, bit, nr, arg0)) {
+			request->found++;
+			matches = true;
+			break;
+		}
+	}
+	raw_spin_unlock_irq(&group->lock);
+	return matches;
+}
+
+static bool entry_named(const struct cancel_request *request,
+			unsigned int page, unsigned int bit)
+{
+	const struct flexsc_entry *entry = &request->client->pages[page][bit];
+
+	return request_names(request, page, bit, READ_ONCE(entry->nr),
+			     READ_ONCE(entry->args[0]));
+}
+
+/* Those of bits, entries of a page, that the request names. */
+static u64 named_of(const struct cancel_request *request, unsigned int page,
+		    u64 bits)
+{
+	u64 named = 0;
+
+	if (!request->by_fd)
+		return page == request->page ? bits & BIT_ULL(request->bit) : 0;
+	for (; bits; bits &= bits - 1) {
+		unsigned int bit = __ffs64(bits);
+
+		if (entry_named(request, page, bit))
+			named |= BIT_ULL(bit);
+	}
+	return named;
+}
+
+/* Completes a posted entry, and its chain, that nobody else has any more. */
+static void cancel_posted_entry(struct flexsc_client *client,
+				unsigned int page, unsigned int bit)
+{
+	struct flexsc_entry *entry = &client->pages[page][bit];
+	u64 done = 0;
+
+	do {
+		bool linked = READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK;
+
+		WRITE_ONCE(entry->result, -ECANCELED);
+		done |= BIT_ULL(bit);
+		if (!linked)
+			break;
+		entry++;
+	} while (++bit < FLEXSC_PAGE_ENTRIES);
+	flexsc_complete(client, page, done);
+	flexsc_client_completed(client);
+	flexsc_count(client, cancelled);
+}
+
+static unsigned int cancel_posted(const struct cancel_request *request)
+{
+	struct flexsc_client *client = request->client;
+	unsigned int queue, page, found = 0;
+
+	for (queue = 0; queue < FLEXSC_QUEUES; queue++) {
+		u64 *words = client->header->submission[queue].page;
+
+		for (page = 0; page < client->nr_pages; page++) {
+			u64 bits = READ_ONCE(words[page]);
+
+			if (likely(!bits))
+				continue;
+			bits = named_of(request, page, bits);
+			/* Those that we take, nobody claims. */
+			if (bits)
+				bits &= atomic64_fetch_andnot(bits,
+							      (atomic64_t *)&words[page]);
+			for (; bits; bits &= bits - 1, found++)
+				cancel_posted_entry(client, page, __ffs64(bits));
+		}
+	}
+	return found;
+}
+
+/* Whether an executor has claimed an entry that the request names. */
+static bool has_claimed(const struct cancel_request *request,
+			const struct flexsc_exec *exec)
+{
+	unsigned int page;
+	u64 claim;
+
+	if (READ_ONCE(exec->client) != request->client)
+		return false;
+	claim = READ_ONCE(exec->claim);
+	page = READ_ONCE(exec->page);
+	return claim && page < request->client->nr_pages &&
+	       named_of(request, page, claim);
+}
+
+/* Under group->lock. Whether an executor runs a plain call that is named. */
+static bool runs(const struct cancel_request *request,
+		 const struct flexsc_exec *exec, u64 *id)
+{
+	bool named;
+
+	*id = READ_ONCE(exec->in_call);
+	if (!*id)
+		return false;
+	/* in_call, what it stands for, and in_call again. */
+	smp_rmb();
+	if (READ_ONCE(exec->client) != request->client ||
+	    READ_ONCE(exec->bit) >= FLEXSC_PAGE_ENTRIES)
+		return false;
+	named = request_names(request, READ_ONCE(exec->page),
+			      READ_ONCE(exec->bit), READ_ONCE(exec->call.nr),
+			      READ_ONCE(exec->call.regs.di));
+	smp_rmb();
+	return named && READ_ONCE(exec->in_call) == *id;
+}
+
+static unsigned int cancel_running(const struct cancel_request *request)
+{
+	struct flexsc_group *group = request->client->group;
+	struct flexsc_worker *worker;
+	unsigned int i, found = 0;
+	u64 id;
+
+	lockdep_assert_held(&group->lock);
+	for (i = 0; i < group->nr_pools; i++) {
+		list_for_each_entry(worker, &group->pools[i].workers, node) {
+			if (!runs(request, &worker->exec, &id) ||
+			    worker->cancel == id)
+				continue;
+			WRITE_ONCE(worker->cancel, id);
+			set_tsk_thread_flag(worker->task, TIF_NOTIFY_SIGNAL);
+			wake_up_process(worker->task);
+			found++;
+		}
+	}
+	return found;
+}
+
+/* Whether somebody has claimed an entry and not begun it. */
+static bool is_claimed(const struct cancel_request *request)
+{
+	struct flexsc_client *client = request->client;
+	struct flexsc_group *group = client->group;
+	struct flexsc_worker *worker;
+	bool claimed = false;
+	unsigned int i;
+	u64 id;
+
+	raw_spin_lock_irq(&group->lock);
+	for (i = 0; i < group->nr_pools && !claimed; i++) {
+		list_for_each_entry(worker, &group->pools[i].workers, node) {
+			claimed = has_claimed(request, &worker->exec);
+			if (claimed)
+				break;
+		}
+	}
+	/* A helper does not sleep in a call, but may put it back. */
+	if (!claimed && client->helper)
+		claimed = has_claimed(request, client->helper) ||
+			  runs(request, client->helper, &id);
+	raw_spin_unlock_irq(&group->lock);
+	return claimed;
+}
+
+static bool op_named(const struct cancel_request *request,
+		     const struct flexsc_op *op)
+{
+	const struct flexsc_op_call *member = &op->calls[READ_ONCE(op->pos)];
+
+	return request_names(request, op->page, op->bit, member->call.nr,
+			     READ_ONCE(member->call.regs.di));
+}
+
+static unsigned int cancel_ops(const struct cancel_request *request)
+{
+	struct flexsc_client *client = request->client;
+	struct flexsc_group *group = client->group;
+	unsigned int i, found = 0;
+	struct flexsc_op *op;
+	u32 ready = 0;
+
+	raw_spin_lock_irq(&client->ops_lock);
+	list_for_each_entry(op, &client->ops, node) {
+		if (op->end || !op_named(request, op))
+			continue;
+		if (flexsc_op_end_locked(op, -ECANCELED))
+			ready |= 1U << op->pool->index;
+		found++;
+	}
+	raw_spin_unlock_irq(&client->ops_lock);
+	for (i = 0; i < FLEXSC_MAX_POOLS; i++) {
+		if (ready & (1U << i))
+			flexsc_client_ready(client, &group->pools[i]);
+	}
+	return found;
+}
+
+static void full_barrier(void *unused)
+{
+	/* The interrupt is one; this says what it is for. */
+	smp_mb();
+}
+
+static void barrier_everywhere(void)
+{
+	smp_mb();
+	preempt_disable();
+	smp_call_function_many(mm_cpumask(current->mm), full_barrier, NULL, true);
+	preempt_enable();
+}
+
+/*
+ * FLEXSC_IOC_CANCEL. From barrier_everywhere() on, an entry that begins is
+ * caught by flexsc_cancel_matches(), so only those matter that had begun and
+ * those that never begin before the request goes. The former are found running
+ * or as operations, looked at in the order in which they move. The latter are
+ * posted, or claimed; as they can change between the two, there is an end only
+ * when none was claimed both before and after we looked at the posted ones.
+ * What is claimed is behind a call that runs, not sleeps: it takes no time.
+ */
+int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
+{
+	struct flexsc_group *group = client->group;
+	struct cancel_request request = { .client = client };
+	struct flexsc_cancel params;
+	bool claimed;
+	int err;
+
+	err = flexsc_params_get(&params, sizeof(params), arg);
+	if (err)
+		return err;
+	if (params.flags & ~FLEXSC_CANCEL_FD || params.reserved)
+		return -EINVAL;
+	request.by_fd = params.flags & FLEXSC_CANCEL_FD;
+	if (request.by_fd ? params.page || params.bit || params.fd < 0 :
+			    params.page >= client->nr_pages ||
+			    params.bit >= FLEXSC_PAGE_ENTRIES || params.fd)
+		return -EINVAL;
+	request.fd = params.fd;
+	request.page = params.page;
+	request.bit = params.bit;
+
+	raw_spin_lock_irq(&group->lock);
+	list_add(&request.node, &group->cancels);
+	WRITE_ONCE(group->nr_cancels, group->nr_cancels + 1);
+	raw_spin_unlock_irq(&group->lock);
+	barrier_everywhere();
+
+	for (;;) {
+		unsigned int found;
+
+		claimed = is_claimed(&request);
+		found = cancel_posted(&request);
+		raw_spin_lock_irq(&group->lock);
+		request.found += found + cancel_running(&request);
+		raw_spin_unlock_irq(&group->lock);
+		found = cancel_ops(&request);
+		raw_spin_lock_irq(&group->lock);
+		request.found += found;
+		raw_spin_unlock_irq(&group->lock);
+		claimed |= is_claimed(&request);
+		if (!claimed || signal_pending(current))
+			break;
+		schedule_timeout_interruptible(1);
+	}
+
+	raw_spin_lock_irq(&group->lock);
+	list_del(&request.node);
+	WRITE_ONCE(group->nr_cancels, group->nr_cancels - 1);
+	raw_spin_unlock_irq(&group->lock);
+	if (request.found)
+		return request.found;
+	return claimed ? -EINTR : -ENOENT;
+}

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Chains: system calls that are made one after the other without a crossing in
+ * between (multi-calls; Rajagopalan, Debray, Hiltunen, Schlichting: System Call
+ * Clustering, 2003). The contract is in flexsc/uapi.h at struct flexsc_entry.
+ */
+#include <linux/sched/signal.h>
+
+#include "flexsc.h"
+#include "op.h"
+
+/* A worker goes on to other entries after so many rounds of one chain. */
+#define ROUNDS_AT_A_TIME 64
+
+#define NR_ARGS 6
+
+static unsigned long *argument(struct pt_regs *regs, unsigned int i)
+{
+	static const u8 place[NR_ARGS] = {
+		offsetof(struct pt_regs, di),  offsetof(struct pt_regs, si),
+		offsetof(struct pt_regs, dx),  offsetof(struct pt_regs, r10),
+		offsetof(struct pt_regs, r8),  offsetof(struct pt_regs, r9),
+	};
+
+	return (void *)regs + place[i];
+}
+
+/* Fills a call with the entry's, by reads of each field once, and checks it. */
+static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
+		     s64 *deadline)
+{
+	const struct flexsc_entry *entry =
+		&op->client->pages[op->page][op->bit + pos];
+	struct flexsc_op_call *member = &op->calls[pos];
+	struct flexsc_call *call = &member->call;
+	bool last = pos + 1 == op->nr_calls;
+	u64 head = flexsc_head_read(entry);
+	unsigned int i;
+
+	memset(member, 0, sizeof(*member));
+	flexsc_call_init(call);
+	call->nr = (u32)head;
+	flexsc_args_read(&call->regs, entry);
+	member->flags = head >> 32;
+	member->result = -ECANCELED;
+	member->traits = flexsc_call_traits(call->nr);
+
+	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
+		return -EINVAL;
+	member->from = head >> 48;
+	/* What the length was taken from may have changed since. */
+	if (last == !!(member->flags & FLEXSC_ENTRY_LINK))
+		return -EINVAL;
+	if (member->flags & FLEXSC_ENTRY_REPEAT && !last)
+		return -EINVAL;
+	if (member->flags & FLEXSC_ENTRY_DEADLINE) {
+		if (pos)
+			return -EINVAL;
+		*deadline = READ_ONCE(entry->result);
+	}
+	for (i = 0; i < NR_ARGS; i++) {
+		unsigned long from = *argument(&call->regs, i);
+
+		if (!(member->from & (1 << i)))
+			continue;
+		if (from >= pos)
+			return -EINVAL;
+		member->position[i] = from;
+	}
+	/* Arguments that are results are judged when they are there. */
+	if ((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS &&
+	    member->from)
+		return 0;
+	return flexsc_policy_check(call, member->traits, in_worker);
+}
+
+/*
+ * Copies the entries of op, which knows its place and how many there are. The
+ * one that is at fault gets the error as its result.
+ */
+int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline)
+{
+	unsigned int pos, bad = 0;
+	int err = 0;
+
+	for (pos = 0; pos < op->nr_calls; pos++) {
+		int ret = read_call(op, pos, in_worker, deadline);
+
+		if (ret && !err) {
+			err = ret;
+			bad = pos;
+		}
+	}
+	if (err)
+		op->calls[bad].result = err;
+	return err;
+}
+
+/* Puts results into the place of arguments. */
+static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
+{
+	unsigned int from = member->from;
+
+	do {
+		unsigned int i = __ffs(from);
+
+		from &= from - 1;
+		/* Checked when it was read, below the member's own position. */
+		*argument(&member->call.regs, i) =
+			op->calls[member->position[i]].last;
+	} while (from);
+}
+
+/* Whether the member's result ends the chain. */
+static bool ends_chain(const struct flexsc_op_call *member, long result)
+{
+	if (result < 0)
+		return !(member->flags & FLEXSC_ENTRY_GO_ON);
+	if (!(member->flags & (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT)))
+		return false;
+	if (!result && member->flags & FLEXSC_ENTRY_END_ON_ZERO)
+		return true;
+	return member->flags & FLEXSC_ENTRY_END_ON_SHORT &&
+	       result != (long)member->call.regs.dx;
+}
+
+static void record(struct flexsc_op_call *member, long result)
+{
+	member->last = result;
+	if (unlikely(member->flags & FLEXSC_ENTRY_SUM) && result >= 0 && member->ran)
+		member->result += result;
+	else
+		member->result = result;
+	member->ran = true;
+}
+
+/*
+ * The member that would be next is not made, for this reason. What it was in
+ * earlier rounds stays, if the contract says so.
+ */
+static void cut_off(struct flexsc_op *op, struct flexsc_op_call *member,
+		    long why)
+{
+	member->result = why;
+	switch (why) {
+	case -FLEXSC_E_STOPPED:
+		flexsc_op_count(op, stopped);
+		break;
+	case -ECANCELED:
+		flexsc_op_count(op, cancelled);
+		break;
+	case -ETIME:
+		flexsc_op_count(op, timed_out);
+		break;
+	}
+}
+
+/* Before a round but the first. 0, or why the chain ends. */
+static int next_round(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	if (++op->rounds >= FLEXSC_MAX_ROUNDS)
+		return -ELOOP;
+	if (exec->mode == FLEXSC_BY_FLUSH && signal_pending(current)) {
+		exec->stop = true;
+		return -EINTR;
+	}
+	return 0;
+}
+
+/* Whether the chain lets others go first now. */
+static bool gives_way(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	if (likely(op->rounds % ROUNDS_AT_A_TIME))
+		return false;
+	if (exec->mode == FLEXSC_BY_FLUSH) {
+		cond_resched();
+		return false;
+	}
+	if (exec->mode == FLEXSC_BY_HELPER && signal_pending(current))
+		exec->stop = true;
+	return true;
+}
+
+/*
+ * One call of an operation in a worker or a helper, which look before they
+ * make one that could wait. Also returns -FLEXSC_LATER, after which the
+ * operation is not ours any more.
+ */
+static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
+			 struct flexsc_op_call *member)
+{
+	long ret;
+
+	for (;;) {
+		ret = flexsc_look(exec, &member->call, member->traits,
+				  &op->file, &op->events);
+		if (!ret) {
+			ret = flexsc_exec_call(exec, &member->call, op);
+			/* Interrupted by itself: look again, and wait. */
+			if (flexsc_exec_settle(exec) && ret == -FLEXSC_WAITS)
+				continue;
+			return ret;
+		}
+		if (ret != -FLEXSC_WAITS)
+			return ret;
+		switch (flexsc_op_arm(op)) {
+		case FLEXSC_ARMED:
+			return -FLEXSC_LATER;
+		case FLEXSC_READY:
+			if (READ_ONCE(op->end))
+				return op->end;
+			continue;
+		case FLEXSC_CANNOT:
+			if (READ_ONCE(op->end))
+				return op->end;
+			if (exec->mode == FLEXSC_BY_HELPER)
+				return -FLEXSC_LEAVE;
+			return flexsc_exec_call(exec, &member->call, op);
+		}
+	}
+}
+
+static long make_call(struct flexsc_exec *exec, struct flexsc_op *op,
+		      struct flexsc_op_call *member)
+{
+	if (unlikely(READ_ONCE(op->end)))
+		return op->end;
+	if (member->from) {
+		bind_results(op, member);
+		if (unlikely((member->traits & FLEXSC_CLASS_MASK) ==
+			     FLEXSC_CLASS_ARGS)) {
+			int ret = flexsc_policy_decide(&member->call,
+						       exec->mode != FLEXSC_BY_FLUSH);
+			if (ret)
+				return ret;
+		}
+	}
+	if (exec->mode == FLEXSC_BY_FLUSH)
+		return flexsc_exec_call(exec, &member->call, op);
+	if (exec->worker && flexsc_worker_must_leave(exec->worker))
+		return -FLEXSC_E_STOPPED;
+	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
+		return make_waiting(exec, op, member);
+	return flexsc_exec_call(exec, &member->call, op);
+}
+
+/*
+ * Goes on with an operation that the executor owns. Afterwards it has ended,
+ * waits, or was given to others.
+ */
+void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	for (;;) {
+		struct flexsc_op_call *member = &op->calls[op->pos];
+		long result = make_call(exec, op, member);
+		int why;
+
+		if (unlikely(result < 0)) {
+			if (result == -FLEXSC_LATER)
+				return;
+			if (result == -FLEXSC_LEAVE || result == -FLEXSC_AGAIN) {
+				/* Others go on, from this call. */
+				exec->left |= result == -FLEXSC_LEAVE;
+				flexsc_op_push(op, result == -FLEXSC_LEAVE);
+				return;
+			}
+			if (result == -FLEXSC_E_STOPPED ||
+			    result == READ_ONCE(op->end)) {
+				cut_off(op, member, result);
+				break;
+			}
+		}
+		record(member, result);
+		if (ends_chain(member, result))
+			break;
+		/* CANCEL reads pos: it is always a member's. */
+		if (op->pos + 1 < op->nr_calls) {
+			WRITE_ONCE(op->pos, op->pos + 1);
+			continue;
+		}
+		if (!(member->flags & FLEXSC_ENTRY_REPEAT))
+			break;
+		WRITE_ONCE(op->pos, 0);
+		why = next_round(exec, op);
+		if (unlikely(why)) {
+			cut_off(op, member, why);
+			break;
+		}
+		if (unlikely(gives_way(exec, op))) {
+			flexsc_op_push(op, false);
+			return;
+		}
+	}
+	flexsc_op_publish(op);
+}

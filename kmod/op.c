@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of operations: how they begin, become ready, end, and are ended when
+ * their client goes. Who owns one when is in op.h.
+ */
+#include <linux/bitops.h>
+#include <linux/file.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "flexsc.h"
+#include "op.h"
+#include "trace.h"
+
+/* The entries of an operation, as bits of its page. */
+static u64 op_bits(const struct flexsc_op *op)
+{
+	return GENMASK_ULL(op->bit + op->nr_calls - 1, op->bit);
+}
+
+static struct flexsc_op *op_alloc(struct flexsc_client *client,
+				  struct flexsc_pool *pool, unsigned int page,
+				  unsigned int bit, unsigned int nr_calls)
+{
+	struct flexsc_op *op;
+
+	op = kmalloc(struct_size(op, calls, nr_calls), GFP_KERNEL_ACCOUNT);
+	if (!op)
+		return NULL;
+	memset(op, 0, offsetof(struct flexsc_op, calls));
+	op->client = client;
+	op->pool = pool;
+	op->page = page;
+	op->bit = bit;
+	op->nr_calls = nr_calls;
+	op->task = current;
+	return op;
+}
+
+/* From here on CANCEL finds it. It holds the client. */
+static void op_list(struct flexsc_op *op)
+{
+	struct flexsc_client *client = op->client;
+
+	refcount_inc(&client->ref);
+	raw_spin_lock_irq(&client->ops_lock);
+	list_add_tail(&op->node, &client->ops);
+	raw_spin_unlock_irq(&client->ops_lock);
+}
+
+/* Completes all entries of an operation that the caller owns, and frees it. */
+void flexsc_op_publish(struct flexsc_op *op)
+{
+	struct flexsc_client *client = op->client;
+	struct flexsc_entry *entries = &client->pages[op->page][op->bit];
+	bool caller = !op->pool;
+	unsigned int i;
+	int end;
+
+	if (op->timed)
+		hrtimer_cancel(&op->timer);
+	raw_spin_lock_irq(&client->ops_lock);
+	list_del(&op->node);
+	end = op->end;
+	raw_spin_unlock_irq(&client->ops_lock);
+	if (unlikely(end)) {
+		/*
+		 * Who set it may have interrupted us after the last call: that
+		 * is over. Task work, which uses the same flag, is done.
+		 */
+		clear_notify_signal();
+		if (task_work_pending(current))
+			static_call(fx_task_work_run)();
+	}
+	if (op->file)
+		fput(op->file);
+	for (i = 0; i < op->nr_calls; i++) {
+		trace_flexsc_complete(client, op->page, op->bit + i,
+				      op->calls[i].call.nr, op->calls[i].result);
+		WRITE_ONCE(entries[i].result, op->calls[i].result);
+	}
+	flexsc_complete(client, op->page, op_bits(op));
+	kfree(op);
+	/* A flush does this once for all. */
+	if (!caller)
+		flexsc_client_completed(client);
+	flexsc_client_put(client);
+}
+
+/* Without an operation: the entries get these results. */
+static long refuse(struct flexsc_exec *exec, unsigned int page,
+		   unsigned int bit, long result)
+{
+	flexsc_count(exec->client, refused);
+	if (exec->pool)
+		flexsc_count(exec->pool, refused);
+	return result;
+}
+
+static enum hrtimer_restart op_timeout(struct hrtimer *timer)
+{
+	struct flexsc_op *op = container_of(timer, struct flexsc_op, timer);
+	struct flexsc_client *client = op->client;
+	unsigned long flags;
+	bool ready;
+
+	raw_spin_lock_irqsave(&client->ops_lock, flags);
+	ready = flexsc_op_end_locked(op, -ETIME);
+	raw_spin_unlock_irqrestore(&client->ops_lock, flags);
+	/* The owner waits for this function before it frees op and client. */
+	if (ready)
+		flexsc_client_ready(client, op->pool);
+	return HRTIMER_NORESTART;
+}
+
+/* How many entries the chain at this place has; 0: too many. */
+static unsigned int chain_length(struct flexsc_client *client,
+				 unsigned int page, unsigned int bit)
+{
+	struct flexsc_entry *entry = &client->pages[page][bit];
+	unsigned int n = 1;
+
+	for (; READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK; entry++) {
+		if (bit + n++ == FLEXSC_PAGE_ENTRIES)
+			return 0;
+	}
+	return n;
+}
+
+/*
+ * Begins with an entry that is more than a plain call, and with its chain.
+ * Returns the entry's result if that is all there is to it, else -FLEXSC_LATER.
+ */
+long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
+		     unsigned int bit)
+{
+	struct flexsc_client *client = exec->client;
+	unsigned int n = chain_length(client, page, bit);
+	struct flexsc_op *op;
+	s64 deadline = 0;
+	int err;
+
+	if (!n)
+		return refuse(exec, page, bit, -EINVAL);
+	op = op_alloc(client, exec->pool, page, bit, n);
+	if (!op)
+		return refuse(exec, page, bit, -ENOMEM);
+	err = flexsc_chain_read(op, exec->mode != FLEXSC_BY_FLUSH, &deadline);
+	op_list(op);
+	if (err) {
+		flexsc_op_count(op, refused);
+		flexsc_op_publish(op);
+		return -FLEXSC_LATER;
+	}
+	if (op->calls[0].flags & FLEXSC_ENTRY_DEADLINE) {
+		hrtimer_init(&op->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
+		op->timer.function = op_timeout;
+		op->timed = true;
+		if (deadline <= ktime_get())
+			op->end = -ETIME;
+		else
+			hrtimer_start(&op->timer, deadline, HRTIMER_MODE_ABS_HARD);
+	}
+	flexsc_op_run(exec, op);
+	return -FLEXSC_LATER;
+}
+
+/*
+ * Makes an operation of the plain call that the executor has read, to wait for
+ * file, whose reference it takes over.
+ */
+struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
+				   __poll_t events)
+{
+	struct flexsc_op_call *member;
+	struct flexsc_op *op;
+
+	op = op_alloc(exec->client, exec->pool, exec->page, exec->bit, 1);
+	if (!op)
+		return NULL;
+	member = &op->calls[0];
+	memset(member, 0, sizeof(*member));
+	member->call = exec->call;
+	member->result = -ECANCELED;
+	member->traits = flexsc_call_traits(exec->call.nr);
+	op->file = file;
+	op->events = events;
+	op_list(op);
+	return op;
+}
+
+static void push_locked(struct flexsc_op *op)
+{
+	struct flexsc_client *client = op->client;
+
+	lockdep_assert_held(&client->ops_lock);
+	if (op->state == FLEXSC_OP_ARMED)
+		client->nr_waiting_at[op->pool->index]--;
+	op->state = FLEXSC_OP_READY;
+	op->task = NULL;
+	list_add_tail(&op->ready_node, &client->ready[op->pool->index]);
+	WRITE_ONCE(client->nr_ready[op->pool->index],
+		   client->nr_ready[op->pool->index] + 1);
+	if (!op->for_worker)
+		WRITE_ONCE(client->nr_helpable, client->nr_helpable + 1);
+}
+
+/* The file of a waiting operation is ready. Whether it has to be run now. */
+bool flexsc_op_fire_locked(struct flexsc_op *op)
+{
+	lockdep_assert_held(&op->client->ops_lock);
+	switch (op->state) {
+	case FLEXSC_OP_ARMED:
+		push_locked(op);
+		return true;
+	case FLEXSC_OP_ARMING:
+		op->state = FLEXSC_OP_FIRED;
+		return false;
+	default:
+		return false;
+	}
+}
+
+/*
+ * Ends an operation with an error, unless it ends by itself first. Returns true
+ * if it was waiting: somebody has to be told that it is ready.
+ */
+bool flexsc_op_end_locked(struct flexsc_op *op, int error)
+{
+	lockdep_assert_held(&op->client->ops_lock);
+	if (!op->end)
+		WRITE_ONCE(op->end, error);
+	if (op->state == FLEXSC_OP_RUNNING && op->task) {
+		/* Out of the call it sleeps in, as io-wq does it. */
+		set_tsk_thread_flag(op->task, TIF_NOTIFY_SIGNAL);
+		wake_up_process(op->task);
+	}
+	return flexsc_op_fire_locked(op);
+}
+
+/* Gives an operation that the caller owns to whoever serves the pool. */
+void flexsc_op_push(struct flexsc_op *op, bool for_worker)
+{
+	struct flexsc_client *client = op->client;
+
+	raw_spin_lock_irq(&client->ops_lock);
+	op->for_worker = for_worker;
+	push_locked(op);
+	raw_spin_unlock_irq(&client->ops_lock);
+}
+
+/* Takes an operation that is ready; the caller owns it then. */
+struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
+				 struct flexsc_pool *pool, bool helper)
+{
+	struct flexsc_op *op, *found = NULL;
+
+	raw_spin_lock_irq(&client->ops_lock);
+	list_for_each_entry(op, &client->ready[pool->index], ready_node) {
+		if (helper && op->for_worker)
+			continue;
+		found = op;
+		list_del(&op->ready_node);
+		WRITE_ONCE(client->nr_ready[pool->index],
+			   client->nr_ready[pool->index] - 1);
+		if (!op->for_worker)
+			WRITE_ONCE(client->nr_helpable, client->nr_helpable - 1);
+		op->for_worker = false;
+		op->state = FLEXSC_OP_RUNNING;
+		op->task = current;
+		break;
+	}
+	raw_spin_unlock_irq(&client->ops_lock);
+	return found;
+}
+
+/* Goes on with an operation that flexsc_op_next() gave. */
+void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	WRITE_ONCE(exec->client, op->client);
+	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES); /* no plain call */
+	barrier();
+	WRITE_ONCE(exec->in_call, ++exec->nr_calls);
+	barrier();
+	if (op->file)
+		flexsc_op_unarm(op);
+	flexsc_op_run(exec, op);
+	barrier();
+	WRITE_ONCE(exec->in_call, 0);
+}
+
+/*
+ * The client is closed, or no worker will ever come again: nothing begins to
+ * wait any more, and what waits ends, as not begun. In process context.
+ */
+void flexsc_ops_close(struct flexsc_client *client)
+{
+	struct flexsc_group *group = client->group;
+	struct flexsc_op *op;
+	unsigned int i;
+
+	raw_spin_lock_irq(&client->ops_lock);
+	client->closed = true;
+	list_for_each_entry(op, &client->ops, node)
+		flexsc_op_end_locked(op, -FLEXSC_E_STOPPED);
+	raw_spin_unlock_irq(&client->ops_lock);
+
+	/* Those that somebody runs are ended by that one. */
+	for (i = 0; i < group->nr_pools; i++) {
+		while ((op = flexsc_op_next(client, &group->pools[i], false))) {
+			if (op->file)
+				flexsc_op_unarm(op);
+			op->calls[op->pos].result = -FLEXSC_E_STOPPED;
+			flexsc_op_count(op, stopped);
+			flexsc_op_publish(op);
+		}
+	}
+}

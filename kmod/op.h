@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Operations: what lives longer than its claim. A chain (multi-call), an entry
+ * with a deadline, or a call that waits until its file is ready.
+ *
+ * An operation has one owner at a time, by its state:
+ *
+ *   RUNNING   the executor that runs it (task)
+ *   ARMING    the same; the file may already report that it is ready
+ *   FIRED     the same; the file has reported it
+ *   ARMED     nobody: it waits. The first of a wake-up of the file, its
+ *             deadline, a CANCEL and the end of the client makes it READY
+ *   READY     the list client->ready; who takes it from there makes it RUNNING
+ *
+ * All changes of state are made under client->ops_lock. The owner ends the
+ * operation: that completes its entries, once. Deadlines and CANCELs only ever
+ * set end, the first of them wins, and the owner looks at it.
+ */
+#ifndef FLEXSC_OP_H
+#define FLEXSC_OP_H
+
+#include <linux/hrtimer.h>
+#include <linux/poll.h>
+#include <linux/task_work.h>
+#include <linux/wait.h>
+#include <asm/segment.h>
+
+#include "flexsc.h"
+#include "resolve.h"
+
+/*
+ * Results that never reach an entry: what becomes of a call that did not come
+ * to its end here.
+ */
+#define FLEXSC_LATER 5000 /* it lives on; somebody completes it */
+#define FLEXSC_WAITS 5001 /* its file is not ready */
+#define FLEXSC_LEAVE 5002 /* it may sleep: not by a helper */
+#define FLEXSC_AGAIN 5003 /* a signal came first; nothing of it has happened */
+
+enum flexsc_op_state {
+	FLEXSC_OP_RUNNING,
+	FLEXSC_OP_ARMING,
+	FLEXSC_OP_FIRED,
+	FLEXSC_OP_ARMED,
+	FLEXSC_OP_READY,
+};
+
+/* A place in the wait queue of a file. */
+struct flexsc_op_wait {
+	struct wait_queue_entry entry;
+	struct wait_queue_head *head; /* NULL: not queued any more */
+	struct flexsc_op *op;
+};
+
+/* A call of an operation. */
+struct flexsc_op_call {
+	struct flexsc_call call;
+	u16 flags;
+	u8 from;        /* arguments that are results */
+	u8 traits;      /* flexsc_call_traits() */
+	u8 position[6]; /* whose results */
+	bool ran;
+	long last;   /* its last result */
+	long result; /* what the entry will get */
+};
+
+struct flexsc_op {
+	struct flexsc_client *client; /* a reference */
+	struct flexsc_pool *pool;     /* NULL in a flush */
+	struct list_head node;        /* client->ops */
+	struct list_head ready_node;  /* client->ready */
+	enum flexsc_op_state state;
+	bool for_worker;              /* helpers leave it alone */
+	int end;                      /* 0, or the error that ends it */
+	struct task_struct *task;     /* who runs it */
+	u16 page;
+	u16 bit; /* of the head */
+
+	/* The owner's. */
+	struct file *file; /* a reference, while it waits */
+	__poll_t events;
+	poll_table table;
+	unsigned int nr_waits;
+	bool unarmable;
+	struct flexsc_op_wait waits[2]; /* a pipe opened O_RDWR has two queues */
+
+	bool timed;
+	struct hrtimer timer;
+
+	unsigned int nr_calls;
+	unsigned int pos;
+	unsigned int rounds;
+	struct flexsc_op_call calls[];
+};
+
+/* Of an operation: of its client and its pool. */
+#define flexsc_op_count(op, what)                     \
+	do {                                          \
+		flexsc_count((op)->client, what);     \
+		if ((op)->pool)                       \
+			flexsc_count((op)->pool, what); \
+	} while (0)
+
+/* op.c */
+long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
+		     unsigned int bit);
+struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
+				   __poll_t events);
+void flexsc_op_publish(struct flexsc_op *op);
+struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
+				 struct flexsc_pool *pool, bool helper);
+bool flexsc_op_fire_locked(struct flexsc_op *op);
+bool flexsc_op_end_locked(struct flexsc_op *op, int error);
+void flexsc_op_push(struct flexsc_op *op, bool for_worker);
+void flexsc_ops_close(struct flexsc_client *client);
+
+/* chain.c */
+int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
+void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op);
+void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op);
+
+/* arm.c */
+enum flexsc_armed {
+	FLEXSC_ARMED,  /* it waits, and is not ours any more */
+	FLEXSC_READY,  /* look again */
+	FLEXSC_CANNOT, /* the file offers no queue, or nobody would come */
+};
+
+long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
+		 u8 traits, struct file **file, __poll_t *events);
+enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
+void flexsc_op_unarm(struct flexsc_op *op);
+
+/* execute.c */
+long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
+		      struct flexsc_op *op);
+bool flexsc_exec_settle(struct flexsc_exec *exec);
+
+static inline void flexsc_call_init(struct flexsc_call *call)
+{
+	memset(&call->regs, 0, sizeof(call->regs));
+	call->regs.cs = __USER_CS;
+	call->regs.ss = __USER_DS;
+}
+
+/* Codes that mean "interrupted" and never leave the kernel. */
+static inline bool flexsc_is_restart(long ret)
+{
+	/* ERESTARTSYS 512, NOINTR 513, NOHAND 514, RESTARTBLOCK 516. */
+	return unlikely((unsigned long)(ret + ERESTART_RESTARTBLOCK) <=
+				ERESTART_RESTARTBLOCK - ERESTARTSYS &&
+			ret != -ENOIOCTLCMD);
+}
+
+static inline long flexsc_dispatch(const struct flexsc_call *call, u32 nr)
+{
+	long ret = static_call(fx_x64_sys_call)(&call->regs, nr);
+
+	/*
+	 * A return to user mode would do this before the caller sees the
+	 * result: above all the last fput() of a closed file.
+	 */
+	if (unlikely(task_work_pending(current)))
+		static_call(fx_task_work_run)();
+	return ret;
+}
+
+/* The six arguments of an entry; each is read once. */
+static inline void flexsc_args_read(struct pt_regs *regs,
+				    const struct flexsc_entry *entry)
+{
+	regs->di = READ_ONCE(entry->args[0]);
+	regs->si = READ_ONCE(entry->args[1]);
+	regs->dx = READ_ONCE(entry->args[2]);
+	regs->r10 = READ_ONCE(entry->args[3]);
+	regs->r8 = READ_ONCE(entry->args[4]);
+	regs->r9 = READ_ONCE(entry->args[5]);
+}
+
+/* nr, flags and from of an entry in one read; nr is the low half. */
+static inline u64 flexsc_head_read(const struct flexsc_entry *entry)
+{
+	BUILD_BUG_ON(offsetof(struct flexsc_entry, flags) != 4 ||
+		     offsetof(struct flexsc_entry, from) != 6);
+	return READ_ONCE(*(const u64 *)entry);
+}
+
+/* 0: go ahead, else the result of the entry. */
+static inline int flexsc_policy_check(const struct flexsc_call *call, u8 traits,
+				      bool in_worker)
+{
+	if (likely((traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_WORKER))
+		return 0;
+	return flexsc_policy_decide(call, in_worker);
+}
+
+/*
+ * Marks entries as done, whose results are written. After this they belong to
+ * user space again and are not touched.
+ */
+static inline void flexsc_complete(struct flexsc_client *client,
+				   unsigned int page, u64 done)
+{
+	/*
+	 * Results before bits. Pairs with the acquire with which user space,
+	 * perhaps another thread, takes completion bits.
+	 */
+	smp_mb__before_atomic();
+	atomic64_or(done, (atomic64_t *)&client->header->completion.page[page]);
+}
+
+#endif /* FLEXSC_OP_H */

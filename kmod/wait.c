@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Waiting for completions. The sleeping handshake of a carrier is that of the
+ * workers (park.c), turned round:
+ *
+ *   waiter                             whoever completes
+ *   waiter = current                   completion |= bit
+ *   full barrier (set_current_state)   full barrier
+ *   look at completion                 look at waiter
+ *   sleep if there are too few         wake it if there are enough
+ */
+#include <linux/bitops.h>
+#include <linux/hrtimer.h>
+#include <linux/sched/signal.h>
+
+#include "flexsc.h"
+
+/*
+ * FLEXSC_WAIT_ADAPTIVE. Sleeping again and being woken again costs a carrier a
+ * few microseconds. It pays to be woken once for the completions of such a
+ * time, so that is how many it waits for, at the pace of the last ones; and
+ * never much longer, if they fail to come.
+ */
+#define ADAPTIVE_SPAN_NS (50 * NSEC_PER_USEC)
+/* Weight of the newest measurement, one in so many. */
+#define ADAPTIVE_MEMORY 4
+
+struct wait_terms {
+	unsigned int min;
+	bool help;
+	bool adaptive;
+	ktime_t expires; /* KTIME_MAX: never */
+};
+
+static unsigned int client_completions(const struct flexsc_client *client)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < client->nr_pages; i++) {
+		u64 word = READ_ONCE(client->header->completion.page[i]);
+
+		if (word)
+			n += hweight64(word);
+	}
+	return n;
+}
+
+/* Wakes the thread in WAIT, if there is one. Under group->lock. */
+void flexsc_client_wake_locked(struct flexsc_client *client)
+{
+	lockdep_assert_held(&client->group->lock);
+	/* It stays until it has taken itself out of here, under the lock. */
+	if (client->waiter)
+		wake_up_process(client->waiter);
+}
+
+void flexsc_client_completed_locked(struct flexsc_client *client)
+{
+	lockdep_assert_held(&client->group->lock);
+	if (client->waiter &&
+	    client_completions(client) >= READ_ONCE(client->wait_min))
+		wake_up_process(client->waiter);
+}
+
+/*
+ * Called after completion bits were set, by the atomic that set them: wakes the
+ * thread in WAIT if that has what it waits for.
+ */
+void flexsc_client_completed(struct flexsc_client *client)
+{
+	unsigned long flags;
+
+	/*
+	 * Completion bits before waiter. Pairs with set_current_state() in
+	 * sleep_for_completions(): either we see the waiter or it the bits.
+	 */
+	smp_mb__after_atomic();
+	if (likely(!READ_ONCE(client->waiter)))
+		return;
+	raw_spin_lock_irqsave(&client->group->lock, flags);
+	flexsc_client_completed_locked(client);
+	raw_spin_unlock_irqrestore(&client->group->lock, flags);
+}
+
+/*
+ * An operation of the client became ready: whoever is to run it is woken. From
+ * any context; the client must not go meanwhile.
+ */
+void flexsc_client_ready(struct flexsc_client *client, struct flexsc_pool *pool)
+{
+	struct flexsc_group *group = client->group;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&group->lock, flags);
+	if (client->helps)
+		flexsc_client_wake_locked(client);
+	else
+		flexsc_pool_kick_locked(pool);
+	raw_spin_unlock_irqrestore(&group->lock, flags);
+}
+
+/* What was kept for a helper is for the workers from now on. */
+static void hand_over(struct flexsc_client *client)
+{
+	struct flexsc_group *group = client->group;
+	unsigned int i, nr_pools = smp_load_acquire(&group->nr_pools);
+
+	for (i = 0; i < nr_pools; i++) {
+		if (READ_ONCE(client->nr_ready[i]))
+			flexsc_pool_kick(&group->pools[i]);
+	}
+}
+
+/* Whether the waiter may go, with *ret as its result. */
+static bool wait_is_over(struct flexsc_client *client, unsigned int min,
+			 bool timed_out, long *ret)
+{
+	unsigned int n = client_completions(client);
+
+	*ret = n;
+	if (n >= min || READ_ONCE(client->notified) || timed_out)
+		return true;
+	if (flexsc_group_stopped(client->group)) {
+		if (!n)
+			*ret = -ESHUTDOWN;
+		return true;
+	}
+	if (signal_pending(current)) {
+		if (!n)
+			*ret = -EINTR;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * Sleeps until wait_is_over(), or until there is something for a helper to do.
+ * The caller is client->waiter.
+ */
+static long sleep_for_completions(struct flexsc_client *client,
+				  const struct wait_terms *terms,
+				  unsigned int min, ktime_t expires, bool *over)
+{
+	bool timed_out = expires <= 0;
+	long ret;
+
+	WRITE_ONCE(client->wait_min, min);
+	for (;;) {
+		/*
+		 * waiter and wait_min before completion bits: full barrier,
+		 * see the top of this file. The same for notified, the
+		 * group's state and operations that become ready, which are
+		 * set before the waiter is woken under the lock.
+		 */
+		set_current_state(TASK_INTERRUPTIBLE);
+		*over = wait_is_over(client, min, timed_out, &ret);
+		if (*over || (terms->help && flexsc_help_wanted(client)))
+			break;
+		timed_out = !schedule_hrtimeout(expires == KTIME_MAX ? NULL : &expires,
+						HRTIMER_MODE_ABS);
+	}
+	__set_current_state(TASK_RUNNING);
+	return ret;
+}
+
+static unsigned int adaptive_goal(const struct flexsc_client *client,
+				  unsigned int most)
+{
+	u64 pace = client->pace_ns ?: ADAPTIVE_SPAN_NS;
+
+	return clamp_t(u64, div64_u64(ADAPTIVE_SPAN_NS, pace), 1, most);
+}
+
+static void adaptive_learn(struct flexsc_client *client, ktime_t begun, long n)
+{
+	u64 sample = ktime_sub(ktime_get(), begun);
+
+	if (n <= 0)
+		return;
+	sample = div64_u64(sample, n) ?: 1;
+	if (!client->pace_ns)
+		client->pace_ns = sample;
+	client->pace_ns += (s64)(sample - client->pace_ns) / ADAPTIVE_MEMORY;
+}
+
+/* One sleep, or two if fewer completions came than expected. */
+static long sleep_adaptively(struct flexsc_client *client,
+			     const struct wait_terms *terms, bool *over)
+{
+	ktime_t begun = ktime_get();
+	unsigned int goal = adaptive_goal(client, terms->min);
+	ktime_t soon = ktime_add_ns(begun, 2 * ADAPTIVE_SPAN_NS);
+	long ret = 0;
+
+	*over = false;
+	if (goal > 1 && soon < terms->expires) {
+		ret = sleep_for_completions(client, terms, goal, soon, over);
+		if (*over && !ret && !READ_ONCE(client->notified))
+			*over = false; /* only the time was */
+	}
+	if (!*over && !ret)
+		ret = sleep_for_completions(client, terms, 1, terms->expires,
+					    over);
+	adaptive_learn(client, begun, ret);
+	return ret;
+}
+
+/* As client->waiter. */
+static long wait_as_waiter(struct flexsc_client *client,
+			   const struct wait_terms *terms)
+{
+	unsigned int min = terms->adaptive ? min(terms->min, 1U) : terms->min;
+	bool over;
+	long ret;
+
+	for (;;) {
+		if (terms->help)
+			flexsc_help(client);
+		if (wait_is_over(client, min, terms->expires <= 0, &ret))
+			return ret;
+		if (terms->adaptive)
+			ret = sleep_adaptively(client, terms, &over);
+		else
+			ret = sleep_for_completions(client, terms, min,
+						    terms->expires, &over);
+		if (over)
+			return ret;
+	}
+}
+
+/* FLEXSC_CMD_WAIT. */
+long flexsc_client_wait(struct flexsc_client *client, u64 arg)
+{
+	struct flexsc_group *group = client->group;
+	u32 timeout_us = (u32)arg;
+	u8 flags = (arg >> 48) & 0xff;
+	struct wait_terms terms = {
+		.min = (arg >> 32) & 0xffff,
+		.help = flags & FLEXSC_WAIT_HELP,
+		.adaptive = flags & FLEXSC_WAIT_ADAPTIVE,
+		.expires = KTIME_MAX,
+	};
+	unsigned int enough;
+	bool handover;
+	long ret;
+
+	if (flags & ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
+	    terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES)
+		return -EINVAL;
+	flexsc_count(client, waits);
+	enough = terms.adaptive ? min(terms.min, 1U) : terms.min;
+	if (!terms.help && !READ_ONCE(client->notified) &&
+	    wait_is_over(client, enough, !timeout_us, &ret))
+		return ret;
+	if (!timeout_us)
+		terms.expires = 0;
+	else if (timeout_us != FLEXSC_WAIT_FOREVER)
+		terms.expires = ktime_add_us(ktime_get(), timeout_us);
+
+	raw_spin_lock_irq(&group->lock);
+	if (client->waiter) {
+		raw_spin_unlock_irq(&group->lock);
+		return -EBUSY;
+	}
+	/* What was kept for a helper that does not come back is the workers'. */
+	handover = client->helps && !terms.help;
+	client->helps = terms.help;
+	/* Not woken for completions yet: it does not sleep. */
+	client->wait_min = UINT_MAX;
+	WRITE_ONCE(client->waiter, current);
+	raw_spin_unlock_irq(&group->lock);
+
+	if (unlikely(handover))
+		hand_over(client);
+	ret = wait_as_waiter(client, &terms);
+
+	raw_spin_lock_irq(&group->lock);
+	WRITE_ONCE(client->waiter, NULL);
+	WRITE_ONCE(client->notified, false);
+	raw_spin_unlock_irq(&group->lock);
+	return ret;
+}
+
+/* FLEXSC_CMD_NOTIFY. */
+void flexsc_client_notify(struct flexsc_client *client)
+{
+	raw_spin_lock_irq(&client->group->lock);
+	WRITE_ONCE(client->notified, true);
+	flexsc_client_wake_locked(client);
+	raw_spin_unlock_irq(&client->group->lock);
+}
