@@ -51,7 +51,7 @@ static unsigned int message_flags(const struct flexsc_call *call)
 }
 
 /* Whether the call ends without waiting, whatever the state of the socket. */
-static bool socket_never_waits(const struct flexsc_call *call, u8 traits,
+static bool socket_never_waits(const struct flexsc_call *call, u16 traits,
 			       const struct socket *sock)
 {
 	bool listens = READ_ONCE(sock->sk->sk_state) == TCP_LISTEN;
@@ -64,7 +64,7 @@ static bool socket_never_waits(const struct flexsc_call *call, u8 traits,
 }
 
 /* A time limit of the socket counts from the call, so the call has to wait. */
-static bool socket_has_timeout(u8 traits, const struct socket *sock)
+static bool socket_has_timeout(u16 traits, const struct socket *sock)
 {
 	long timeout = traits & FLEXSC_CALL_IN ? READ_ONCE(sock->sk->sk_rcvtimeo) :
 						 READ_ONCE(sock->sk->sk_sndtimeo);
@@ -81,7 +81,7 @@ static bool plain_transfer(u32 nr)
  * Whether the call, if it waits, waits for the readiness that poll tells. The
  * answer no means: make the call.
  */
-static bool waits_for_readiness(const struct flexsc_call *call, u8 traits,
+static bool waits_for_readiness(const struct flexsc_call *call, u16 traits,
 				const struct file *file, struct socket *sock)
 {
 	umode_t type = file_inode(file)->i_mode & S_IFMT;
@@ -141,7 +141,7 @@ static size_t bytes_to_write(const struct flexsc_call *call)
  * Whether a call that found its file ready may still wait in the middle: a
  * write that does not fit, or a read that insists on all of its bytes.
  */
-static bool may_wait_midway(const struct flexsc_call *call, u8 traits,
+static bool may_wait_midway(const struct flexsc_call *call, u16 traits,
 			    const struct file *file, struct socket *sock)
 {
 	size_t bytes;
@@ -164,7 +164,7 @@ static bool may_wait_midway(const struct flexsc_call *call, u8 traits,
  * the executor is a helper and the call may sleep.
  */
 long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u8 traits, struct file **file, __poll_t *events)
+		 u16 traits, struct file **file, __poll_t *events)
 {
 	bool helper = exec->mode == FLEXSC_BY_HELPER;
 	struct file *found, *before = *file;

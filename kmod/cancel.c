@@ -148,40 +148,46 @@ static unsigned int cancel_posted(const struct cancel_request *request)
 	return found;
 }
 
-/* Whether an executor has claimed an entry that the request names. */
+/*
+ * Whether an executor has claimed an entry that the request names and has not
+ * begun it. What it has done already counts too: that is over in a moment.
+ */
 static bool has_claimed(const struct cancel_request *request,
 			const struct flexsc_exec *exec)
 {
-	unsigned int page;
-	u64 claim;
+	unsigned int page = READ_ONCE(exec->page);
+	u64 claim = READ_ONCE(exec->claim);
+	unsigned int bit = READ_ONCE(exec->bit);
 
-	if (READ_ONCE(exec->client) != request->client)
+	if (READ_ONCE(exec->client) != request->client ||
+	    page >= request->client->nr_pages)
 		return false;
-	claim = READ_ONCE(exec->claim);
-	page = READ_ONCE(exec->page);
-	return claim && page < request->client->nr_pages &&
-	       named_of(request, page, claim);
+	if (bit < FLEXSC_PAGE_ENTRIES)
+		claim &= ~BIT_ULL(bit);
+	return claim && named_of(request, page, claim);
 }
 
-/* Under group->lock. Whether an executor runs a plain call that is named. */
+/* Under group->lock. Whether an executor runs a call that is named. */
 static bool runs(const struct cancel_request *request,
 		 const struct flexsc_exec *exec, u64 *id)
 {
-	bool named;
+	u64 in_call = READ_ONCE(exec->in_call);
+	unsigned int page, bit;
 
-	*id = READ_ONCE(exec->in_call);
-	if (!*id)
+	if (!in_call)
 		return false;
 	/* in_call, what it stands for, and in_call again. */
 	smp_rmb();
+	page = READ_ONCE(exec->page);
+	bit = READ_ONCE(exec->bit);
 	if (READ_ONCE(exec->client) != request->client ||
-	    READ_ONCE(exec->bit) >= FLEXSC_PAGE_ENTRIES)
+	    bit >= FLEXSC_PAGE_ENTRIES || page >= request->client->nr_pages ||
+	    !(READ_ONCE(exec->claim) & BIT_ULL(bit)) ||
+	    !entry_named(request, page, bit))
 		return false;
-	named = request_names(request, READ_ONCE(exec->page),
-			      READ_ONCE(exec->bit), READ_ONCE(exec->call.nr),
-			      READ_ONCE(exec->call.regs.di));
+	*id = flexsc_call_id(in_call, bit);
 	smp_rmb();
-	return named && READ_ONCE(exec->in_call) == *id;
+	return READ_ONCE(exec->in_call) == in_call;
 }
 
 static unsigned int cancel_running(const struct cancel_request *request)

@@ -39,4 +39,14 @@ static inline bool fx_current_sleeps(void)
 }
 #endif
 
+/*
+ * A variable of the stack that is not zeroed (CONFIG_INIT_STACK_ALL_ZERO does
+ * that), where it is large and written before it is read.
+ */
+#if __has_attribute(__uninitialized__)
+#define fx_uninitialized __attribute__((__uninitialized__))
+#else
+#define fx_uninitialized
+#endif
+
 #endif /* FLEXSC_COMPAT_H */

@@ -17,10 +17,11 @@
 #include "compat.h"
 #include "flexsc.h"
 #include "op.h"
+#include "run.h"
 #include "trace.h"
 
-/* Results that are shown together, while nothing sleeps in between. */
-#define COMPLETE_AT 4
+/* Results of a worker that are shown together, while no call sleeps. */
+#define SHOWN_TOGETHER 8
 
 /* Of so many claims the latency of one is measured. */
 #define LATENCY_EVERY 32
@@ -78,18 +79,23 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 		irq_work_queue(&exec->blocked_work);
 		return;
 	}
-	if (exec->done) {
-		flexsc_complete(exec->client, exec->page, exec->done);
-		exec->done = 0;
-	}
 	if (exec->claim) {
-		flexsc_count_add(exec->pool, handed_back, hweight64(exec->claim));
-		/*
-		 * Before running is lowered: who is woken for that looks at
-		 * the words after. Value-returning atomics are full barriers.
-		 */
-		atomic64_fetch_or(exec->claim, (atomic64_t *)exec->claim_word);
-		exec->claim = 0;
+		u64 running = exec->bit < FLEXSC_PAGE_ENTRIES ? BIT_ULL(exec->bit) : 0;
+		u64 done = exec->claim & (running - 1);
+		u64 rest = exec->claim & ~done & ~running;
+
+		if (done)
+			flexsc_complete(exec->client, exec->page, done);
+		if (rest) {
+			flexsc_count_add(exec->pool, handed_back, hweight64(rest));
+			/*
+			 * Before running is lowered: who is woken for that
+			 * looks at the words after. Value-returning atomics are
+			 * full barriers.
+			 */
+			atomic64_fetch_or(rest, (atomic64_t *)exec->claim_word);
+		}
+		exec->claim &= running;
 	}
 	flexsc_count(exec->pool, blocked);
 	trace_flexsc_block(exec->pool);
@@ -119,7 +125,7 @@ static struct preempt_ops exec_preempt_ops = {
 void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
 		      struct flexsc_pool *pool)
 {
-	memset(exec, 0, sizeof(*exec));
+	memset(exec, 0, offsetof(struct flexsc_exec, notifier));
 	exec->mode = mode;
 	exec->pool = pool;
 	flexsc_call_init(&exec->call);
@@ -164,7 +170,7 @@ static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
 		return -FLEXSC_E_STOPPED;
 	if (op)
 		return READ_ONCE(op->end);
-	if (READ_ONCE(worker->cancel) == id) {
+	if (READ_ONCE(worker->cancel) == flexsc_call_id(id, exec->bit)) {
 		flexsc_count(exec->client, cancelled);
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
@@ -232,7 +238,7 @@ static long give_back(struct flexsc_exec *exec)
 }
 
 /* A plain call that may wait for its file, or sleep. */
-static long serve_waiting(struct flexsc_exec *exec, u8 traits)
+static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 {
 	struct flexsc_call *call = &exec->call;
 	struct file *file = NULL;
@@ -266,31 +272,28 @@ static long serve_waiting(struct flexsc_exec *exec, u8 traits)
 	return ret;
 }
 
-/* Returns the result of the entry, or -FLEXSC_LATER. */
+/* An entry of any kind. Returns its result, or -FLEXSC_LATER. */
 static long serve_entry(struct flexsc_exec *exec,
-			const struct flexsc_entry *entry)
+			const struct flexsc_entry *entry, unsigned int bit)
 {
 	struct flexsc_client *client = exec->client;
 	struct flexsc_call *call = &exec->call;
 	u64 head = flexsc_head_read(entry);
 	long result;
-	u8 traits;
+	u16 traits;
 
-	/*
-	 * in_call before nr_cancels; CANCEL has the other order and makes this
-	 * CPU pass a full barrier in between, see cancel.c.
-	 */
-	WRITE_ONCE(exec->in_call, ++exec->nr_calls);
+	/* As in flexsc_run(). */
+	WRITE_ONCE(exec->bit, bit);
 	barrier();
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
-	    flexsc_cancel_matches(client, exec->page, exec->bit, (u32)head,
+	    flexsc_cancel_matches(client, exec->page, bit, (u32)head,
 				  READ_ONCE(entry->args[0]))) {
 		flexsc_count(client, cancelled);
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
 	}
 	if (unlikely(head >> 32))
-		return flexsc_op_begin(exec, exec->page, exec->bit);
+		return flexsc_op_begin(exec, exec->page, bit);
 
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);
@@ -318,23 +321,59 @@ static void count_latency(struct flexsc_exec *exec, u64 begun)
 	flexsc_count(exec->pool, latency[bucket]);
 }
 
-static void show_done(struct flexsc_exec *exec)
+/* Shows the entries of the claim below bit. Returns how many. */
+static unsigned int show_done(struct flexsc_exec *exec, unsigned int bit)
 {
-	u64 done = exec->done;
+	u64 below = bit < FLEXSC_PAGE_ENTRIES ? BIT_ULL(bit) - 1 : ~0ULL;
+	u64 done = exec->claim & below;
 
-	exec->done = 0;
 	if (!done)
-		return;
+		return 0;
+	exec->claim &= ~done;
 	flexsc_complete(exec->client, exec->page, done);
 	flexsc_client_completed(exec->client);
+	return hweight64(done);
 }
 
-/* Whether the rest of the claim is not for this executor any more. */
+/* Sees to signals. Returns whether the rest of the claim is for others. */
 static bool must_stop(struct flexsc_exec *exec)
 {
+	if (unlikely(signal_pending(current))) {
+		if (exec->worker) {
+			u64 id = exec->in_call;
+
+			/* Stops and freezers are in here. */
+			WRITE_ONCE(exec->in_call, 0);
+			flexsc_worker_resume(exec->worker);
+			WRITE_ONCE(exec->in_call, id);
+			barrier();
+		} else {
+			exec->stop = true;
+		}
+	}
 	if (exec->worker)
 		return flexsc_worker_must_leave(exec->worker);
 	return exec->stop || flexsc_group_stopped(exec->pool->group);
+}
+
+static void count_claim(struct flexsc_exec *exec, unsigned int size,
+			unsigned int executed)
+{
+	struct flexsc_client *client = exec->client;
+	struct flexsc_pool *pool = exec->pool;
+	unsigned int bucket = ilog2(size);
+
+	flexsc_count(client, batches);
+	flexsc_count(pool, batches);
+	flexsc_count(client, batch_size[bucket]);
+	flexsc_count(pool, batch_size[bucket]);
+	if (exec->worker) {
+		flexsc_count_add(client, executed, executed);
+		flexsc_count_add(pool, executed, executed);
+	} else {
+		flexsc_count_add(client, helped, executed);
+		flexsc_count_add(pool, helped, executed);
+	}
 }
 
 /* Executes and completes a claim, which is not empty. */
@@ -342,59 +381,54 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			unsigned int page, u64 *word, u64 claim)
 {
 	struct flexsc_entry *entries = client->pages[page];
-	unsigned int size = hweight64(claim), executed = 0, undone = 0;
-	bool timed = !(exec->nr_claims++ % LATENCY_EVERY);
+	const unsigned int together = exec->worker ? SHOWN_TOGETHER :
+						     FLEXSC_PAGE_ENTRIES;
+	unsigned int size = hweight64(claim), executed = 0;
+	bool timed = !(exec->nr_claims % LATENCY_EVERY);
 	u64 begun = timed ? local_clock() : 0;
 
 	trace_flexsc_claim(client, exec->pool->index, page, claim);
 	WRITE_ONCE(exec->client, client);
 	WRITE_ONCE(exec->page, page);
 	exec->claim_word = word;
-	exec->claim = claim;
+	WRITE_ONCE(exec->bit, 0);
+	WRITE_ONCE(exec->claim, claim);
+	/* The claim before in_call; CANCEL reads them the other way round. */
+	smp_wmb();
+	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();
 	while (exec->claim) {
 		unsigned int bit = __ffs64(exec->claim);
-		long result;
+		u64 others = ~(exec->claim >> bit);
+		unsigned int run = others ? __ffs64(others) : FLEXSC_PAGE_ENTRIES;
+		unsigned int end = bit + min(run, together);
+		long odd = 0, result;
 
+		bit = flexsc_run(exec, entries, bit, end, FLEXSC_CALL_PLAIN,
+				 true, &odd);
+		executed += show_done(exec, bit);
+		if (bit == end || !(exec->claim & BIT_ULL(bit)))
+			continue;
+		/* It is this entry's turn, and it is not that simple. */
 		if (unlikely(must_stop(exec))) {
 			atomic64_or(exec->claim, (atomic64_t *)word);
-			exec->claim = 0;
+			WRITE_ONCE(exec->claim, 0);
 			break;
 		}
-		WRITE_ONCE(exec->bit, bit);
-		/* The claim is what sched_out sees from here on. */
-		WRITE_ONCE(exec->claim, exec->claim & (exec->claim - 1));
+		/* A restart code, if odd is one, means that nothing was done. */
+		result = odd == -EINTR ? odd : serve_entry(exec, &entries[bit], bit);
 		barrier();
-		result = serve_entry(exec, &entries[bit]);
-		barrier();
-		WRITE_ONCE(exec->in_call, 0);
-		if (likely(result != -FLEXSC_LATER)) {
+		if (result == -FLEXSC_LATER) {
+			WRITE_ONCE(exec->claim, exec->claim & ~BIT_ULL(bit));
+		} else {
 			trace_flexsc_complete(client, page, bit, exec->call.nr,
 					      result);
 			WRITE_ONCE(entries[bit].result, result);
-			exec->done |= BIT_ULL(bit);
-			executed++;
-			if (++undone >= COMPLETE_AT) {
-				show_done(exec);
-				undone = 0;
-			}
+			executed += show_done(exec, bit + 1);
 		}
-		if (unlikely(exec->worker && signal_pending(current)))
-			flexsc_worker_resume(exec->worker);
 	}
-	show_done(exec);
-
-	flexsc_count(client, batches);
-	flexsc_count(exec->pool, batches);
-	flexsc_count(client, batch_size[ilog2(size)]);
-	flexsc_count(exec->pool, batch_size[ilog2(size)]);
-	if (exec->worker) {
-		flexsc_count_add(client, executed, executed);
-		flexsc_count_add(exec->pool, executed, executed);
-	} else {
-		flexsc_count_add(client, helped, executed);
-		flexsc_count_add(exec->pool, helped, executed);
-	}
+	WRITE_ONCE(exec->in_call, 0);
+	count_claim(exec, size, executed);
 	if (unlikely(timed))
 		count_latency(exec, begun);
 }

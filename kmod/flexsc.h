@@ -223,25 +223,23 @@ struct flexsc_exec {
 	bool interrupted; /* ... and was */
 
 	/*
-	 * Not 0 while in a call: then a number that no other call of this
-	 * executor has. Read by CANCEL.
+	 * Not 0 while it executes; then a number that no other claim or
+	 * operation of this executor has. Read by CANCEL, as the rest.
 	 */
 	u64 in_call;
-	u64 nr_calls;
-	u64 nr_claims;
 
 	/*
-	 * The claim: bits of one submission word. Those not begun yet are in
-	 * claim, those whose result is written but whose completion bit is not
-	 * set in done. CANCEL reads client, page, bit and claim.
+	 * The claim: bits of one submission word. bit is the entry that runs;
+	 * those of claim below it are done, and not shown yet; those above it
+	 * have not begun.
 	 */
 	struct flexsc_client *client;
 	u64 *claim_word; /* where claim came from and is handed back to */
 	u64 claim;
-	u64 done;
 	u16 page;
-	u16 bit; /* the entry of a plain call that runs */
+	u16 bit; /* FLEXSC_PAGE_ENTRIES: an operation runs */
 
+	u64 nr_claims; /* the last in_call */
 	struct preempt_notifier notifier;
 	struct irq_work blocked_work; /* what sched_out may not do itself */
 	struct flexsc_call call;
@@ -259,8 +257,9 @@ struct flexsc_worker {
 	bool dying;                   /* private: get_signal() said so */
 
 	/*
-	 * The in_call that is to be cancelled; written by CANCEL, under
-	 * group->lock, read by the worker when a call was interrupted.
+	 * The call that is to be cancelled, see flexsc_call_id(); written by
+	 * CANCEL, under group->lock, read by the worker when a call was
+	 * interrupted.
 	 */
 	u64 cancel;
 
@@ -313,7 +312,7 @@ void flexsc_client_completed_locked(struct flexsc_client *client);
 void flexsc_client_wake_locked(struct flexsc_client *client);
 
 /* help.c */
-void flexsc_help(struct flexsc_client *client);
+void flexsc_help(struct flexsc_exec *exec, struct flexsc_client *client);
 bool flexsc_help_wanted(struct flexsc_client *client);
 
 /* flush.c */
@@ -354,25 +353,36 @@ void flexsc_exec_end(struct flexsc_exec *exec);
 void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			unsigned int page, u64 *word, u64 claim);
 
+/* A call of an executor: no other one ever has this number. */
+static inline u64 flexsc_call_id(u64 in_call, unsigned int bit)
+{
+	return in_call * (FLEXSC_PAGE_ENTRIES + 1) + bit;
+}
+
 /* policy.c */
-#define FLEXSC_NR_CLASSES 512
-extern const u8 flexsc_classes[FLEXSC_NR_CLASSES];
+#define FLEXSC_NR_CALLS 512
+extern const u16 flexsc_calls[FLEXSC_NR_CALLS];
 int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker);
 bool flexsc_policy_sleeps(const struct flexsc_call *call);
 
-/* What a byte of flexsc_classes holds beside enum flexsc_call_class. */
+/* What flexsc_calls holds of a call beside its enum flexsc_call_class. */
 #define FLEXSC_CLASS_MASK 3
 #define FLEXSC_CALL_IN (1 << 2)  /* may wait until args[0] is readable */
 #define FLEXSC_CALL_OUT (1 << 3) /* may wait until args[0] is writable */
 #define FLEXSC_CALL_SLEEPS (1 << 4) /* may wait for something else */
 #define FLEXSC_CALL_FD (1 << 5)  /* args[0] is a descriptor */
+#define FLEXSC_CALL_ARGS (1 << 6)  /* it has arguments */
+#define FLEXSC_CALL_ARGS4 (1 << 7) /* more than three of them */
+/* May be made without a further look, by a flush, or by anyone. */
+#define FLEXSC_CALL_FLUSHED (1 << 8)
+#define FLEXSC_CALL_PLAIN (1 << 9)
 
 /* What is known of a call number. */
-static inline u8 flexsc_call_traits(u32 nr)
+static inline u16 flexsc_call_traits(u32 nr)
 {
-	if (unlikely(nr >= FLEXSC_NR_CLASSES))
+	if (unlikely(nr >= FLEXSC_NR_CALLS))
 		return FLEXSC_CLASS_REFUSED;
-	return flexsc_classes[array_index_nospec(nr, FLEXSC_NR_CLASSES)];
+	return flexsc_calls[array_index_nospec(nr, FLEXSC_NR_CALLS)];
 }
 
 static inline enum flexsc_call_class flexsc_policy_class(u32 nr)

@@ -7,12 +7,14 @@
 #include <linux/bitops.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "flexsc.h"
 #include "op.h"
+#include "run.h"
 #include "trace.h"
 
-/* A call that did not simply succeed: what the entry gets. */
-static long flush_failed(struct flexsc_exec *exec, long result)
+/* A call that did not simply end: what the entry gets. */
+static long flush_interrupted(struct flexsc_exec *exec, long result)
 {
 	if (flexsc_is_restart(result))
 		result = -EINTR;
@@ -23,10 +25,26 @@ static long flush_failed(struct flexsc_exec *exec, long result)
 	return result;
 }
 
-static long flush_refused(struct flexsc_exec *exec, long result)
+/* An entry of any kind. Returns its result, or -FLEXSC_LATER. */
+static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
+			unsigned int page, unsigned int bit)
 {
-	flexsc_count(exec->client, refused);
-	return result;
+	struct flexsc_call *call = &exec->call;
+	u64 head = flexsc_head_read(entry);
+	long result;
+
+	if (head >> 32)
+		return flexsc_op_begin(exec, page, bit);
+	flexsc_call_init(call);
+	call->nr = (u32)head;
+	flexsc_args_read(&call->regs, entry);
+	result = flexsc_policy_check(call, flexsc_call_traits(call->nr), false);
+	if (result) {
+		flexsc_count(exec->client, refused);
+		return result;
+	}
+	result = flexsc_dispatch(call, call->nr);
+	return flexsc_is_odd(result) ? flush_interrupted(exec, result) : result;
 }
 
 /* Executes the entries of one word, which has some. Returns how many. */
@@ -35,40 +53,35 @@ static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
 {
 	struct flexsc_client *client = exec->client;
 	struct flexsc_entry *entries = client->pages[page];
-	struct flexsc_call *call = &exec->call;
-	u64 claimed = bits, done = 0;
+	u64 claimed = bits, later = 0;
 
-	do {
+	while (bits && likely(!exec->stop)) {
 		unsigned int bit = __ffs64(bits);
-		struct flexsc_entry *entry = &entries[bit];
-		u64 head = flexsc_head_read(entry);
-		long result;
-		u8 traits;
+		u64 others = ~(bits >> bit);
+		unsigned int end = bit + (others ? __ffs64(others) :
+						   FLEXSC_PAGE_ENTRIES);
+		long odd = 0, result;
 
-		bits &= bits - 1;
-		if (unlikely(head >> 32)) {
-			result = flexsc_op_begin(exec, page, bit);
-			if (result == -FLEXSC_LATER) /* it completed them */
-				continue;
-		} else {
-			call->nr = (u32)head;
-			flexsc_args_read(&call->regs, entry);
-			traits = flexsc_call_traits(call->nr);
-			result = flexsc_policy_check(call, traits, false);
-			if (likely(!result)) {
-				result = flexsc_dispatch(call, call->nr);
-				if (unlikely(result < 0))
-					result = flush_failed(exec, result);
+		bit = flexsc_run(exec, entries, bit, end, FLEXSC_CALL_FLUSHED,
+				 false, &odd);
+		if (unlikely(bit < end)) {
+			result = odd ? flush_interrupted(exec, odd) :
+				       flush_entry(exec, &entries[bit], page, bit);
+			if (result == -FLEXSC_LATER) {
+				/* It has completed its entries. */
+				later |= BIT_ULL(bit);
 			} else {
-				flush_refused(exec, result);
+				trace_flexsc_complete(client, page, bit,
+						      READ_ONCE(entries[bit].nr),
+						      result);
+				WRITE_ONCE(entries[bit].result, result);
 			}
+			bit++;
 		}
-		trace_flexsc_complete(client, page, bit, (u32)head, result);
-		WRITE_ONCE(entry->result, result);
-		done |= BIT_ULL(bit);
-	} while (bits && likely(!exec->stop));
+		bits = bit < FLEXSC_PAGE_ENTRIES ? bits & (~0ULL << bit) : 0;
+	}
 
-	flexsc_complete(client, page, done);
+	flexsc_complete(client, page, claimed & ~bits & ~later);
 	if (unlikely(bits))
 		atomic64_or(bits, (atomic64_t *)&client->header->submission
 					  [FLEXSC_QUEUE_FLUSH].page[page]);
@@ -78,7 +91,8 @@ static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
 long flexsc_client_flush(struct flexsc_client *client)
 {
 	u64 *words = client->header->submission[FLEXSC_QUEUE_FLUSH].page;
-	struct flexsc_exec exec;
+	/* What is read of it is written first. */
+	struct flexsc_exec exec fx_uninitialized;
 	unsigned int page;
 	long n = 0;
 
@@ -89,7 +103,6 @@ long flexsc_client_flush(struct flexsc_client *client)
 	exec.stop = false;
 	exec.interrupt = false;
 	exec.interrupted = false;
-	flexsc_call_init(&exec.call);
 
 	for (page = 0; page < client->nr_pages && !exec.stop; page++) {
 		unsigned int size;
@@ -105,6 +118,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 		if (unlikely(!bits))
 			continue;
 		trace_flexsc_claim(client, FLEXSC_QUEUE_FLUSH, page, bits);
+		exec.page = page;
 		size = flush_word(&exec, page, bits);
 		flexsc_count(client, batches);
 		flexsc_count(client, batch_size[ilog2(size)]);

@@ -44,35 +44,22 @@ static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)
 	}
 }
 
-/* CANCEL looks at who executes. */
-static void set_helper(struct flexsc_client *client, struct flexsc_exec *exec)
-{
-	raw_spin_lock_irq(&client->group->lock);
-	client->helper = exec;
-	raw_spin_unlock_irq(&client->group->lock);
-}
-
 /* Executes what the client has posted and what became ready. */
-void flexsc_help(struct flexsc_client *client)
+void flexsc_help(struct flexsc_exec *exec, struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
 	unsigned int i, nr_pools = smp_load_acquire(&group->nr_pools);
-	struct flexsc_exec exec;
 
-	if (!nr_pools || flexsc_group_stopped(group))
-		return;
-	flexsc_exec_init(&exec, FLEXSC_BY_HELPER, &group->pools[0]);
-	set_helper(client, &exec);
-	flexsc_exec_begin(&exec);
-	for (i = 0; i < nr_pools && !exec.stop; i++) {
-		/* It reads pool. */
-		irq_work_sync(&exec.blocked_work);
-		exec.pool = &group->pools[i];
-		exec.left = false;
-		help_pool(&exec, client);
-		if (exec.left)
-			flexsc_pool_kick(exec.pool);
+	exec->stop = flexsc_group_stopped(group);
+	for (i = 0; i < nr_pools && !exec->stop; i++) {
+		if (unlikely(exec->pool != &group->pools[i])) {
+			/* It reads pool. */
+			irq_work_sync(&exec->blocked_work);
+			exec->pool = &group->pools[i];
+		}
+		exec->left = false;
+		help_pool(exec, client);
+		if (unlikely(exec->left))
+			flexsc_pool_kick(exec->pool);
 	}
-	flexsc_exec_end(&exec);
-	set_helper(client, NULL);
 }

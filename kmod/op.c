@@ -278,9 +278,9 @@ struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
 void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	WRITE_ONCE(exec->client, op->client);
-	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES); /* no plain call */
-	barrier();
-	WRITE_ONCE(exec->in_call, ++exec->nr_calls);
+	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES);
+	smp_wmb();
+	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();
 	if (op->file)
 		flexsc_op_unarm(op);

@@ -57,7 +57,7 @@ struct flexsc_op_call {
 	struct flexsc_call call;
 	u16 flags;
 	u8 from;        /* arguments that are results */
-	u8 traits;      /* flexsc_call_traits() */
+	u16 traits;     /* flexsc_call_traits() */
 	u8 position[6]; /* whose results */
 	bool ran;
 	long last;   /* its last result */
@@ -127,7 +127,7 @@ enum flexsc_armed {
 };
 
 long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u8 traits, struct file **file, __poll_t *events);
+		 u16 traits, struct file **file, __poll_t *events);
 enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
 
@@ -186,7 +186,7 @@ static inline u64 flexsc_head_read(const struct flexsc_entry *entry)
 }
 
 /* 0: go ahead, else the result of the entry. */
-static inline int flexsc_policy_check(const struct flexsc_call *call, u8 traits,
+static inline int flexsc_policy_check(const struct flexsc_call *call, u16 traits,
 				      bool in_worker)
 {
 	if (likely((traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_WORKER))

@@ -13,6 +13,7 @@
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "flexsc.h"
 
 /*
@@ -207,6 +208,7 @@ static long sleep_adaptively(struct flexsc_client *client,
 
 /* As client->waiter. */
 static long wait_as_waiter(struct flexsc_client *client,
+			   struct flexsc_exec *helper,
 			   const struct wait_terms *terms)
 {
 	unsigned int min = terms->adaptive ? min(terms->min, 1U) : terms->min;
@@ -214,8 +216,8 @@ static long wait_as_waiter(struct flexsc_client *client,
 	long ret;
 
 	for (;;) {
-		if (terms->help)
-			flexsc_help(client);
+		if (helper)
+			flexsc_help(helper, client);
 		if (wait_is_over(client, min, terms->expires <= 0, &ret))
 			return ret;
 		if (terms->adaptive)
@@ -240,6 +242,8 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 		.adaptive = flags & FLEXSC_WAIT_ADAPTIVE,
 		.expires = KTIME_MAX,
 	};
+	/* What is read of it is written by flexsc_exec_init(). */
+	struct flexsc_exec exec fx_uninitialized, *helper = NULL;
 	unsigned int enough;
 	bool handover;
 	long ret;
@@ -257,14 +261,20 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 	else if (timeout_us != FLEXSC_WAIT_FOREVER)
 		terms.expires = ktime_add_us(ktime_get(), timeout_us);
 
+	if (terms.help) {
+		flexsc_exec_init(&exec, FLEXSC_BY_HELPER, group->pools);
+		helper = &exec;
+	}
+
 	raw_spin_lock_irq(&group->lock);
-	if (client->waiter) {
+	if (unlikely(client->waiter)) {
 		raw_spin_unlock_irq(&group->lock);
 		return -EBUSY;
 	}
 	/* What was kept for a helper that does not come back is the workers'. */
-	handover = client->helps && !terms.help;
-	client->helps = terms.help;
+	handover = client->helps && !helper;
+	client->helps = helper;
+	client->helper = helper;
 	/* Not woken for completions yet: it does not sleep. */
 	client->wait_min = UINT_MAX;
 	WRITE_ONCE(client->waiter, current);
@@ -272,10 +282,15 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 
 	if (unlikely(handover))
 		hand_over(client);
-	ret = wait_as_waiter(client, &terms);
+	if (helper)
+		flexsc_exec_begin(helper);
+	ret = wait_as_waiter(client, helper, &terms);
+	if (helper)
+		flexsc_exec_end(helper);
 
 	raw_spin_lock_irq(&group->lock);
 	WRITE_ONCE(client->waiter, NULL);
+	client->helper = NULL;
 	WRITE_ONCE(client->notified, false);
 	raw_spin_unlock_irq(&group->lock);
 	return ret;
