@@ -218,6 +218,7 @@ static bool is_claimed(const struct cancel_request *request)
 	struct flexsc_client *client = request->client;
 	struct flexsc_group *group = client->group;
 	struct flexsc_worker *worker;
+	struct flexsc_exec *helper;
 	bool claimed = false;
 	unsigned int i;
 	u64 id;
@@ -231,9 +232,10 @@ static bool is_claimed(const struct cancel_request *request)
 		}
 	}
 	/* A helper does not sleep in a call, but may put it back. */
-	if (!claimed && client->helper)
-		claimed = has_claimed(request, client->helper) ||
-			  runs(request, client->helper, &id);
+	helper = smp_load_acquire(&client->helper);
+	if (!claimed && helper)
+		claimed = has_claimed(request, helper) ||
+			  runs(request, helper, &id);
 	raw_spin_unlock_irq(&group->lock);
 	return claimed;
 }

@@ -44,6 +44,8 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 	member->flags = head >> 32;
 	member->result = -ECANCELED;
 	member->traits = flexsc_call_traits(call->nr);
+	member->plain = member->traits & (in_worker ? FLEXSC_CALL_PLAIN :
+						      FLEXSC_CALL_FLUSHED);
 
 	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
 		return -EINVAL;
@@ -114,7 +116,7 @@ static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
 /* Whether the member's result ends the chain. */
 static bool ends_chain(const struct flexsc_op_call *member, long result)
 {
-	if (result < 0)
+	if (unlikely(result < 0))
 		return !(member->flags & FLEXSC_ENTRY_GO_ON);
 	if (!(member->flags & (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT)))
 		return false;
@@ -127,7 +129,7 @@ static bool ends_chain(const struct flexsc_op_call *member, long result)
 static void record(struct flexsc_op_call *member, long result)
 {
 	member->last = result;
-	if (unlikely(member->flags & FLEXSC_ENTRY_SUM) && result >= 0 && member->ran)
+	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran)
 		member->result += result;
 	else
 		member->result = result;
@@ -220,28 +222,48 @@ static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
 	}
 }
 
-static long make_call(struct flexsc_exec *exec, struct flexsc_op *op,
-		      struct flexsc_op_call *member)
+/* A call that is not plain. */
+static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
+		       struct flexsc_op_call *member)
 {
-	if (unlikely(READ_ONCE(op->end)))
-		return op->end;
-	if (member->from) {
-		bind_results(op, member);
-		if (unlikely((member->traits & FLEXSC_CLASS_MASK) ==
-			     FLEXSC_CLASS_ARGS)) {
-			int ret = flexsc_policy_decide(&member->call,
-						       exec->mode != FLEXSC_BY_FLUSH);
-			if (ret)
-				return ret;
-		}
+	int ret;
+
+	if (member->from &&
+	    (member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS) {
+		ret = flexsc_policy_decide(&member->call,
+					   exec->mode != FLEXSC_BY_FLUSH);
+		if (ret)
+			return ret;
 	}
 	if (exec->mode == FLEXSC_BY_FLUSH)
 		return flexsc_exec_call(exec, &member->call, op);
-	if (exec->worker && flexsc_worker_must_leave(exec->worker))
-		return -FLEXSC_E_STOPPED;
 	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
 		return make_waiting(exec, op, member);
 	return flexsc_exec_call(exec, &member->call, op);
+}
+
+static __always_inline long make_call(struct flexsc_exec *exec,
+				      struct flexsc_op *op,
+				      struct flexsc_op_call *member)
+{
+	long result;
+
+	if (unlikely(READ_ONCE(op->end)))
+		return op->end;
+	if (exec->worker && unlikely(signal_pending(current)) &&
+	    flexsc_exec_resume(exec))
+		return -FLEXSC_E_STOPPED;
+	if (member->from)
+		bind_results(op, member);
+	if (unlikely(!member->plain))
+		return make_other(exec, op, member);
+	result = flexsc_dispatch(&member->call, member->call.nr);
+	/* A restart code means that nothing was done. */
+	if (unlikely(flexsc_is_restart(result)))
+		return exec->mode == FLEXSC_BY_FLUSH ?
+			       READ_ONCE(op->end) ?: -EINTR :
+			       flexsc_exec_call(exec, &member->call, op);
+	return result;
 }
 
 /*

@@ -75,6 +75,7 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 		 */
 		exec->interrupt = false;
 		exec->interrupted = true;
+		exec->work_queued = true;
 		set_tsk_thread_flag(current, TIF_NOTIFY_SIGNAL);
 		irq_work_queue(&exec->blocked_work);
 		return;
@@ -103,6 +104,7 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 		exec->blocked = true;
 		atomic_dec_return(&exec->pool->running);
 	}
+	exec->work_queued = true;
 	irq_work_queue(&exec->blocked_work);
 }
 
@@ -122,22 +124,25 @@ static struct preempt_ops exec_preempt_ops = {
 	.sched_out = exec_sched_out,
 };
 
+/* Writes everything of an executor that is read before it is written. */
 void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
 		      struct flexsc_pool *pool)
 {
 	memset(exec, 0, offsetof(struct flexsc_exec, notifier));
 	exec->mode = mode;
 	exec->pool = pool;
-	flexsc_call_init(&exec->call);
+	exec->task = current;
+	preempt_notifier_init(&exec->notifier, &exec_preempt_ops);
 	init_irq_work(&exec->blocked_work, blocked_work_fn);
+	exec->call.regs.cs = __USER_CS;
+	exec->call.regs.ss = __USER_DS;
 }
 
 /* From here to flexsc_exec_end() the scheduler tells when the caller sleeps. */
 void flexsc_exec_begin(struct flexsc_exec *exec)
 {
-	exec->task = current;
+	exec->task = current; /* a worker is set up by its creator */
 	preempt_disable();
-	preempt_notifier_init(&exec->notifier, &exec_preempt_ops);
 	preempt_notifier_register(&exec->notifier);
 	preempt_enable();
 }
@@ -147,7 +152,30 @@ void flexsc_exec_end(struct flexsc_exec *exec)
 	preempt_disable();
 	preempt_notifier_unregister(&exec->notifier);
 	preempt_enable();
-	irq_work_sync(&exec->blocked_work);
+	flexsc_exec_sync(exec);
+}
+
+/* Nothing of what sched_out has left to do goes on after this. */
+void flexsc_exec_sync(struct flexsc_exec *exec)
+{
+	if (unlikely(exec->work_queued))
+		irq_work_sync(&exec->blocked_work);
+}
+
+/*
+ * A worker in the middle of something does what a return to user mode would
+ * do. Stops and freezers are in here, so it is not inside a call meanwhile.
+ * Returns whether it has to leave.
+ */
+bool flexsc_exec_resume(struct flexsc_exec *exec)
+{
+	u64 id = exec->in_call;
+
+	WRITE_ONCE(exec->in_call, 0);
+	flexsc_worker_resume(exec->worker);
+	WRITE_ONCE(exec->in_call, id);
+	barrier();
+	return flexsc_worker_must_leave(exec->worker);
 }
 
 /*
@@ -158,19 +186,12 @@ void flexsc_exec_end(struct flexsc_exec *exec)
  */
 static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
 {
-	struct flexsc_worker *worker = exec->worker;
-	u64 id = exec->in_call;
-
-	/* Not inside a call meanwhile: stops and freezers are in here. */
-	WRITE_ONCE(exec->in_call, 0);
-	flexsc_worker_resume(worker);
-	WRITE_ONCE(exec->in_call, id);
-	barrier();
-	if (flexsc_worker_must_leave(worker))
+	if (flexsc_exec_resume(exec))
 		return -FLEXSC_E_STOPPED;
 	if (op)
 		return READ_ONCE(op->end);
-	if (READ_ONCE(worker->cancel) == flexsc_call_id(id, exec->bit)) {
+	if (READ_ONCE(exec->worker->cancel) ==
+	    flexsc_call_id(exec->in_call, exec->bit)) {
 		flexsc_count(exec->client, cancelled);
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
@@ -339,17 +360,9 @@ static unsigned int show_done(struct flexsc_exec *exec, unsigned int bit)
 static bool must_stop(struct flexsc_exec *exec)
 {
 	if (unlikely(signal_pending(current))) {
-		if (exec->worker) {
-			u64 id = exec->in_call;
-
-			/* Stops and freezers are in here. */
-			WRITE_ONCE(exec->in_call, 0);
-			flexsc_worker_resume(exec->worker);
-			WRITE_ONCE(exec->in_call, id);
-			barrier();
-		} else {
-			exec->stop = true;
-		}
+		if (exec->worker)
+			return flexsc_exec_resume(exec);
+		exec->stop = true;
 	}
 	if (exec->worker)
 		return flexsc_worker_must_leave(exec->worker);
@@ -404,7 +417,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 		unsigned int end = bit + min(run, together);
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, entries, bit, end, FLEXSC_CALL_PLAIN,
+		bit = flexsc_run(exec, entries, page, bit, end, FLEXSC_CALL_PLAIN,
 				 true, &odd);
 		executed += show_done(exec, bit);
 		if (bit == end || !(exec->claim & BIT_ULL(bit)))

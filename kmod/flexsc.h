@@ -39,6 +39,8 @@
 #include <linux/ptrace.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/thread_info.h>
 #include <linux/spinlock.h>
 
 #include <flexsc/uapi.h>
@@ -165,19 +167,22 @@ struct flexsc_client {
 	struct flexsc_tally __percpu *tally;
 
 	/*
-	 * The thread in WAIT. Written under group->lock; workers look at it
-	 * without (see flexsc_client_completed()).
+	 * The thread that sleeps in WAIT. Written under group->lock; workers
+	 * look at it without (see flexsc_client_completed()).
 	 */
 	struct task_struct *waiter ____cacheline_aligned_in_smp;
 	unsigned int wait_min;
 	bool notified; /* under group->lock */
+	/* A thread is in WAIT: it owns what follows. Taken by a cmpxchg. */
+	u32 in_wait;
 	/*
 	 * The last WAIT had FLEXSC_WAIT_HELP: operations that become ready wait
-	 * for the next one, as posted entries do. Both under group->lock.
+	 * for the next one, as posted entries do.
 	 */
 	bool helps;
-	struct flexsc_exec *helper; /* of the thread that helps now */
-	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE; the waiter's. */
+	/* That thread as an executor. Read by CANCEL, under group->lock. */
+	struct flexsc_exec *helper;
+	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE. */
 	u64 pace_ns;
 
 	/* Operations (op.c). Under ops_lock; the numbers are hints without. */
@@ -221,6 +226,7 @@ struct flexsc_exec {
 	bool blocked; /* worker: asleep inside a call, as sched_out found */
 	bool interrupt;   /* helper: the call is to be interrupted if it sleeps */
 	bool interrupted; /* ... and was */
+	bool work_queued; /* blocked_work was used */
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or
@@ -282,15 +288,41 @@ void flexsc_groups_remove(struct flexsc_group *group);
 extern const struct file_operations flexsc_group_fops;
 int flexsc_params_get(void *params, size_t ksize, void __user *arg);
 int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size);
-int flexsc_caller_check(struct flexsc_group *group);
 void flexsc_group_put(struct flexsc_group *group);
 void flexsc_group_stop(struct flexsc_group *group, enum flexsc_state why);
 enum flexsc_state flexsc_group_identity(struct flexsc_group *group);
-bool flexsc_task_restricted(struct task_struct *task);
 
 static inline bool flexsc_group_stopped(struct flexsc_group *group)
 {
 	return READ_ONCE(group->state) != FLEXSC_STATE_OPEN;
+}
+
+/*
+ * System calls of this task are filtered, traced, emulated or dispatched to a
+ * handler. Calls that we execute are not seen by any of these, so such a task
+ * gets nothing from us.
+ */
+static inline bool flexsc_task_restricted(struct task_struct *task)
+{
+	return READ_ONCE(task_thread_info(task)->syscall_work) &
+	       (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE |
+		SYSCALL_WORK_SYSCALL_EMU | SYSCALL_WORK_SYSCALL_USER_DISPATCH);
+}
+
+/*
+ * The descriptors of a group work in the process that opened it only: after
+ * fork a child could otherwise have calls executed with its parent's identity.
+ * exec changes the memory and not the process, vfork the process and not the
+ * memory.
+ */
+static inline int flexsc_caller_check(struct flexsc_group *group)
+{
+	if (unlikely(current->mm != group->mm ||
+		     !same_thread_group(current, group->owner)))
+		return -EPERM;
+	if (unlikely(flexsc_task_restricted(current)))
+		return -EACCES;
+	return 0;
 }
 
 /* stats.c */
@@ -350,6 +382,7 @@ void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
 		      struct flexsc_pool *pool);
 void flexsc_exec_begin(struct flexsc_exec *exec);
 void flexsc_exec_end(struct flexsc_exec *exec);
+void flexsc_exec_sync(struct flexsc_exec *exec);
 void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			unsigned int page, u64 *word, u64 claim);
 

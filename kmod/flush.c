@@ -62,7 +62,7 @@ static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
 						   FLEXSC_PAGE_ENTRIES);
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, entries, bit, end, FLEXSC_CALL_FLUSHED,
+		bit = flexsc_run(exec, entries, page, bit, end, FLEXSC_CALL_FLUSHED,
 				 false, &odd);
 		if (unlikely(bit < end)) {
 			result = odd ? flush_interrupted(exec, odd) :
@@ -123,7 +123,8 @@ long flexsc_client_flush(struct flexsc_client *client)
 		flexsc_count(client, batches);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		n += size;
-		cond_resched();
+		if (unlikely(need_resched()))
+			cond_resched();
 	}
 	flexsc_count(client, flushes);
 	flexsc_count_add(client, flushed, n);

@@ -36,34 +36,6 @@ int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size)
 }
 
 /*
- * System calls of this task are filtered, traced, emulated or dispatched to a
- * handler. Calls that we execute are not seen by any of these, so such a task
- * gets nothing from us.
- */
-bool flexsc_task_restricted(struct task_struct *task)
-{
-	return READ_ONCE(task_thread_info(task)->syscall_work) &
-	       (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE |
-		SYSCALL_WORK_SYSCALL_EMU | SYSCALL_WORK_SYSCALL_USER_DISPATCH);
-}
-
-/*
- * The descriptors of a group work in the process that opened it only: after
- * fork a child could otherwise have calls executed with its parent's identity.
- * exec changes the memory and not the process, vfork the process and not the
- * memory.
- */
-int flexsc_caller_check(struct flexsc_group *group)
-{
-	if (unlikely(current->mm != group->mm ||
-		     !same_thread_group(current, group->owner)))
-		return -EPERM;
-	if (unlikely(flexsc_task_restricted(current)))
-		return -EACCES;
-	return 0;
-}
-
-/*
  * Whether the owner still is who it was when the workers were made; asked by a
  * worker after each claim. The workers hold references to all that is
  * compared, so equal pointers mean the same object. real_cred, because cred is

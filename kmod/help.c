@@ -54,7 +54,7 @@ void flexsc_help(struct flexsc_exec *exec, struct flexsc_client *client)
 	for (i = 0; i < nr_pools && !exec->stop; i++) {
 		if (unlikely(exec->pool != &group->pools[i])) {
 			/* It reads pool. */
-			irq_work_sync(&exec->blocked_work);
+			flexsc_exec_sync(exec);
 			exec->pool = &group->pools[i];
 		}
 		exec->left = false;

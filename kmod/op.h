@@ -59,6 +59,7 @@ struct flexsc_op_call {
 	u8 from;        /* arguments that are results */
 	u16 traits;     /* flexsc_call_traits() */
 	u8 position[6]; /* whose results */
+	bool plain; /* may be made without a further look */
 	bool ran;
 	long last;   /* its last result */
 	long result; /* what the entry will get */
@@ -135,6 +136,7 @@ void flexsc_op_unarm(struct flexsc_op *op);
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
 bool flexsc_exec_settle(struct flexsc_exec *exec);
+bool flexsc_exec_resume(struct flexsc_exec *exec);
 
 static inline void flexsc_call_init(struct flexsc_call *call)
 {

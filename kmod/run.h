@@ -21,16 +21,16 @@ static inline bool flexsc_is_odd(long result)
 }
 
 /*
- * Makes the calls of entries from bit to before end of exec's page, as long as
- * they are plain in the sense of plain (FLEXSC_CALL_*). Returns where it
+ * Makes the calls of the entries bit to end - 1 of a page, as long as they are
+ * plain in the sense of plain (FLEXSC_CALL_*). Returns where it
  * stopped; *odd is then that entry's result, if it has one that is not stored
  * yet. Watched executors (workers, helpers) can be cancelled, interrupted and
  * found asleep; a flush cannot.
  */
 static __always_inline unsigned int
 flexsc_run(struct flexsc_exec *exec, struct flexsc_entry *entries,
-	   unsigned int bit, unsigned int end, const u16 plain,
-	   const bool watched, long *odd)
+	   unsigned int page, unsigned int bit, unsigned int end,
+	   const u16 plain, const bool watched, long *odd)
 {
 	struct flexsc_entry *entry = &entries[bit];
 	struct flexsc_client *client = exec->client;
@@ -41,7 +41,7 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_entry *entries,
 	for (; bit < end; bit++, entry++) {
 		/* Plain entries have neither flags nor from: a small number. */
 		u64 head = flexsc_head_read(entry);
-		unsigned int nr = head & (FLEXSC_NR_CALLS - 1);
+		unsigned long nr = head & (FLEXSC_NR_CALLS - 1);
 		long result;
 		u16 traits;
 
@@ -76,13 +76,13 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_entry *entries,
 		}
 		result = static_call(fx_x64_sys_call)(regs, nr);
 		/* See flexsc_dispatch(). */
-		if (unlikely(READ_ONCE(self->task_works)))
+		if (unlikely(self->task_works))
 			static_call(fx_task_work_run)();
 		if (flexsc_is_odd(result)) {
 			*odd = result;
 			break;
 		}
-		trace_flexsc_complete(client, exec->page, bit, nr, result);
+		trace_flexsc_complete(client, page, bit, nr, result);
 		WRITE_ONCE(entry->result, result);
 		/* sched_out handed the rest back. */
 		if (watched && unlikely(READ_ONCE(exec->claim) != claim))

@@ -59,7 +59,7 @@ void flexsc_client_completed_locked(struct flexsc_client *client)
 {
 	lockdep_assert_held(&client->group->lock);
 	if (client->waiter &&
-	    client_completions(client) >= READ_ONCE(client->wait_min))
+	    client_completions(client) >= client->wait_min)
 		wake_up_process(client->waiter);
 }
 
@@ -93,22 +93,62 @@ void flexsc_client_ready(struct flexsc_client *client, struct flexsc_pool *pool)
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&group->lock, flags);
-	if (client->helps)
+	if (READ_ONCE(client->helps))
 		flexsc_client_wake_locked(client);
 	else
 		flexsc_pool_kick_locked(pool);
 	raw_spin_unlock_irqrestore(&group->lock, flags);
 }
 
-/* What was kept for a helper is for the workers from now on. */
-static void hand_over(struct flexsc_client *client)
+/*
+ * Sets whether operations that become ready are kept for this thread. Those
+ * that were kept for a helper which does not come back are the workers'.
+ */
+static void set_helps(struct flexsc_client *client, bool helps)
 {
 	struct flexsc_group *group = client->group;
-	unsigned int i, nr_pools = smp_load_acquire(&group->nr_pools);
+	unsigned int i, nr_pools;
 
+	if (likely(client->helps == helps))
+		return;
+	WRITE_ONCE(client->helps, helps);
+	if (helps)
+		return;
+	/*
+	 * helps before nr_ready; flexsc_client_ready() reads helps after
+	 * nr_ready was raised, with a lock taken in between.
+	 */
+	smp_mb();
+	nr_pools = smp_load_acquire(&group->nr_pools);
 	for (i = 0; i < nr_pools; i++) {
 		if (READ_ONCE(client->nr_ready[i]))
 			flexsc_pool_kick(&group->pools[i]);
+	}
+}
+
+/* Starts and ends to be an executor that CANCEL looks at. */
+static void helper_begin(struct flexsc_client *client,
+			 struct flexsc_exec *helper)
+{
+	flexsc_exec_init(helper, FLEXSC_BY_HELPER, client->group->pools);
+	flexsc_exec_begin(helper);
+	/* What it says before that it is there; CANCEL makes us pass a barrier. */
+	smp_store_release(&client->helper, helper);
+}
+
+static void helper_end(struct flexsc_client *client, struct flexsc_exec *helper)
+{
+	flexsc_exec_end(helper);
+	/*
+	 * helper before nr_cancels; a CANCEL has the other order and makes this
+	 * CPU pass a full barrier in between. So either it finds no helper, or
+	 * we wait until it does not look at it any more.
+	 */
+	WRITE_ONCE(client->helper, NULL);
+	barrier();
+	if (unlikely(READ_ONCE(client->group->nr_cancels))) {
+		raw_spin_lock_irq(&client->group->lock);
+		raw_spin_unlock_irq(&client->group->lock);
 	}
 }
 
@@ -136,7 +176,6 @@ static bool wait_is_over(struct flexsc_client *client, unsigned int min,
 
 /*
  * Sleeps until wait_is_over(), or until there is something for a helper to do.
- * The caller is client->waiter.
  */
 static long sleep_for_completions(struct flexsc_client *client,
 				  const struct wait_terms *terms,
@@ -145,7 +184,10 @@ static long sleep_for_completions(struct flexsc_client *client,
 	bool timed_out = expires <= 0;
 	long ret;
 
-	WRITE_ONCE(client->wait_min, min);
+	raw_spin_lock_irq(&client->group->lock);
+	client->wait_min = min;
+	WRITE_ONCE(client->waiter, current);
+	raw_spin_unlock_irq(&client->group->lock);
 	for (;;) {
 		/*
 		 * waiter and wait_min before completion bits: full barrier,
@@ -161,6 +203,9 @@ static long sleep_for_completions(struct flexsc_client *client,
 						HRTIMER_MODE_ABS);
 	}
 	__set_current_state(TASK_RUNNING);
+	raw_spin_lock_irq(&client->group->lock);
+	WRITE_ONCE(client->waiter, NULL);
+	raw_spin_unlock_irq(&client->group->lock);
 	return ret;
 }
 
@@ -206,7 +251,7 @@ static long sleep_adaptively(struct flexsc_client *client,
 	return ret;
 }
 
-/* As client->waiter. */
+/* As the one thread in WAIT. */
 static long wait_as_waiter(struct flexsc_client *client,
 			   struct flexsc_exec *helper,
 			   const struct wait_terms *terms)
@@ -236,63 +281,43 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 	struct flexsc_group *group = client->group;
 	u32 timeout_us = (u32)arg;
 	u8 flags = (arg >> 48) & 0xff;
+	/* What is read of it is written by flexsc_exec_init(). */
+	struct flexsc_exec helper fx_uninitialized;
 	struct wait_terms terms = {
 		.min = (arg >> 32) & 0xffff,
 		.help = flags & FLEXSC_WAIT_HELP,
 		.adaptive = flags & FLEXSC_WAIT_ADAPTIVE,
 		.expires = KTIME_MAX,
 	};
-	/* What is read of it is written by flexsc_exec_init(). */
-	struct flexsc_exec exec fx_uninitialized, *helper = NULL;
-	unsigned int enough;
-	bool handover;
 	long ret;
 
-	if (flags & ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
-	    terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES)
+	if (unlikely(flags & ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
+		     terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES))
 		return -EINVAL;
+	if (unlikely(cmpxchg_acquire(&client->in_wait, 0, 1)))
+		return -EBUSY;
 	flexsc_count(client, waits);
-	enough = terms.adaptive ? min(terms.min, 1U) : terms.min;
-	if (!terms.help && !READ_ONCE(client->notified) &&
-	    wait_is_over(client, enough, !timeout_us, &ret))
-		return ret;
 	if (!timeout_us)
 		terms.expires = 0;
 	else if (timeout_us != FLEXSC_WAIT_FOREVER)
 		terms.expires = ktime_add_us(ktime_get(), timeout_us);
 
+	set_helps(client, terms.help);
 	if (terms.help) {
-		flexsc_exec_init(&exec, FLEXSC_BY_HELPER, group->pools);
-		helper = &exec;
+		helper_begin(client, &helper);
+		ret = wait_as_waiter(client, &helper, &terms);
+		helper_end(client, &helper);
+	} else {
+		ret = wait_as_waiter(client, NULL, &terms);
 	}
 
-	raw_spin_lock_irq(&group->lock);
-	if (unlikely(client->waiter)) {
+	if (unlikely(READ_ONCE(client->notified))) {
+		raw_spin_lock_irq(&group->lock);
+		WRITE_ONCE(client->notified, false);
 		raw_spin_unlock_irq(&group->lock);
-		return -EBUSY;
 	}
-	/* What was kept for a helper that does not come back is the workers'. */
-	handover = client->helps && !helper;
-	client->helps = helper;
-	client->helper = helper;
-	/* Not woken for completions yet: it does not sleep. */
-	client->wait_min = UINT_MAX;
-	WRITE_ONCE(client->waiter, current);
-	raw_spin_unlock_irq(&group->lock);
-
-	if (unlikely(handover))
-		hand_over(client);
-	if (helper)
-		flexsc_exec_begin(helper);
-	ret = wait_as_waiter(client, helper, &terms);
-	if (helper)
-		flexsc_exec_end(helper);
-
-	raw_spin_lock_irq(&group->lock);
-	WRITE_ONCE(client->waiter, NULL);
-	client->helper = NULL;
-	WRITE_ONCE(client->notified, false);
-	raw_spin_unlock_irq(&group->lock);
+	/* All of the above before the next thread that waits. */
+	smp_store_release(&client->in_wait, 0);
 	return ret;
 }
 
