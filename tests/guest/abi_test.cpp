@@ -29,12 +29,12 @@ TEST_F(Abi, QueryTellsWhatTheModuleIs) {
   auto query = sized<flexsc_query>();
   ASSERT_EQ(control(group.fd(), FLEXSC_IOC_QUERY, &query), 0);
   EXPECT_EQ(query.abi_version, __u32{FLEXSC_ABI_VERSION});
-  EXPECT_EQ(query.features & (FLEXSC_FEATURE_FLUSH | FLEXSC_FEATURE_WAIT_SOME),
-            FLEXSC_FEATURE_FLUSH | FLEXSC_FEATURE_WAIT_SOME);
+  // All of version 2.
+  EXPECT_EQ(query.features & ((FLEXSC_FEATURE_POOL_UPDATE << 1) - 1),
+            (FLEXSC_FEATURE_POOL_UPDATE << 1) - 1);
   EXPECT_EQ(query.max_pages, __u32{FLEXSC_MAX_PAGES});
   EXPECT_EQ(query.max_clients, __u32{FLEXSC_MAX_CLIENTS});
-  EXPECT_GE(query.max_pools, 1U);
-  EXPECT_LE(query.max_pools, __u32{FLEXSC_MAX_POOLS});
+  EXPECT_EQ(query.max_pools, __u32{FLEXSC_MAX_POOLS});
   EXPECT_GE(query.max_workers, 2U);
 }
 
@@ -68,17 +68,41 @@ TEST_F(Abi, LongerStructNeedsAZeroTail) {
   params.unknown[0] = 0;
   const Fd client(static_cast<int>(control(group.fd(), FLEXSC_IOC_CLIENT_CREATE, &params)));
   EXPECT_GE(client.get(), 0);
+
+  Grown<flexsc_pool_params> pool{sized<flexsc_pool_params>(sizeof(Grown<flexsc_pool_params>))};
+  pool.unknown[0] = 1;
+  EXPECT_EQ(control(group.fd(), FLEXSC_IOC_POOL_CREATE, &pool), -E2BIG);
+  pool.unknown[0] = 0;
+  EXPECT_EQ(control(group.fd(), FLEXSC_IOC_POOL_CREATE, &pool), 0);
+  Grown<flexsc_cancel> cancel{sized<flexsc_cancel>(sizeof(Grown<flexsc_cancel>))};
+  cancel.unknown[2] = 1;
+  EXPECT_EQ(control(client.get(), FLEXSC_IOC_CANCEL, &cancel), -E2BIG);
+  cancel.unknown[2] = 0;
+  EXPECT_EQ(control(client.get(), FLEXSC_IOC_CANCEL, &cancel), -ENOENT);
 }
 
 TEST_F(Abi, ShorterStructGetsDefaults) {
-  const Rig rig;
-  // Up to min_complete: the timeout it lacks is 0.
-  auto wait = sized<flexsc_wait>(16);
-  wait.timeout_ns = -1;
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_WAIT, &wait), 0);
-  wait.min_complete = 1;
-  const long result = control(rig.client.fd(), FLEXSC_IOC_WAIT, &wait);
-  EXPECT_TRUE(result == 0 || result == -ETIME) << result;
+  // Up to set: what it names and lacks is 0, the rest has its default.
+  const Group group;
+  auto pool = sized<flexsc_pool_params>(8);
+  pool.set = FLEXSC_POOL_SPIN;
+  pool.spin_us = 0xffffffff;
+  pool.reserved = 1;
+  EXPECT_EQ(control(group.fd(), FLEXSC_IOC_POOL_CREATE, &pool), 0);
+  const Client client(group);
+  EXPECT_EQ(client.run(SYS_getppid), ::getppid());
+  // Up to bit: nothing is at (0, 0).
+  auto cancel = sized<flexsc_cancel>(12);
+  cancel.bit = 64;
+  cancel.reserved = 1;
+  EXPECT_EQ(control(client.fd(), FLEXSC_IOC_CANCEL, &cancel), -ENOENT);
+  // Statistics are filled as far as they go.
+  auto stats = sized<flexsc_stats>(offsetof(flexsc_stats, helped));
+  stats.helped = 0x5e5e;
+  EXPECT_TRUE(group.has_executed(1));
+  EXPECT_EQ(control(group.fd(), FLEXSC_IOC_STATS, &stats), 0);
+  EXPECT_EQ(stats.executed, 1U);
+  EXPECT_EQ(stats.helped, 0x5e5eU);
 }
 
 TEST_F(Abi, SizeZeroIsInvalid) {
@@ -88,26 +112,28 @@ TEST_F(Abi, SizeZeroIsInvalid) {
   flexsc_pool_params pool{};
   flexsc_client_params client{};
   flexsc_stats stats{};
-  flexsc_wait wait{};
+  flexsc_cancel cancel{};
   client.nr_pages = 1;
   EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_QUERY, &query), -EINVAL);
   EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POLICY, &policy), -EINVAL);
   EXPECT_EQ(control(Group().fd(), FLEXSC_IOC_POOL_CREATE, &pool), -EINVAL);
+  EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POOL_UPDATE, &pool), -EINVAL);
   EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_CLIENT_CREATE, &client), -EINVAL);
   EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_STATS, &stats), -EINVAL);
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_WAIT, &wait), -EINVAL);
+  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_CANCEL, &cancel), -EINVAL);
 }
 
 TEST_F(Abi, UnknownCommandsAreNotTakenForOthers) {
   const Rig rig;
-  for (const unsigned nr : {5U, 15U, 20U, 255U}) {
+  for (const unsigned nr : {6U, 15U, 17U, 20U, 255U}) {
     EXPECT_EQ(control(rig.group.fd(), _IO(FLEXSC_IOC_MAGIC, nr)), -ENOTTY) << nr;
     EXPECT_EQ(control(rig.client.fd(), _IO(FLEXSC_IOC_MAGIC, nr)), -ENOTTY) << nr;
   }
   // A group's command on a client and the other way round.
   auto query = sized<flexsc_query>();
+  auto cancel = sized<flexsc_cancel>();
   EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_QUERY, &query), -ENOTTY);
-  EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_FLUSH), -ENOTTY);
+  EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_CANCEL, &cancel), -ENOTTY);
   // Right number, wrong direction bits or magic.
   EXPECT_EQ(control(rig.group.fd(), _IOR(FLEXSC_IOC_MAGIC, 0, __u64), &query), -ENOTTY);
   EXPECT_EQ(control(rig.group.fd(), _IO('f', 0), &query), -ENOTTY);
@@ -115,9 +141,24 @@ TEST_F(Abi, UnknownCommandsAreNotTakenForOthers) {
 
 TEST_F(Abi, UnknownFlagsAreInvalid) {
   const Rig rig;
+  const auto create = [](flexsc_pool_params pool) {
+    return control(Group().fd(), FLEXSC_IOC_POOL_CREATE, &pool);
+  };
   auto pool = sized<flexsc_pool_params>();
-  pool.flags = 1;
-  EXPECT_EQ(control(Group().fd(), FLEXSC_IOC_POOL_CREATE, &pool), -EINVAL);
+  for (const __u32 unknown : {__u32{FLEXSC_POOL_FIELDS} + 1, 0x80000000U}) {
+    pool.set = unknown;
+    EXPECT_EQ(create(pool), -EINVAL);
+    EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POOL_UPDATE, &pool), -EINVAL);
+  }
+  pool = sized<flexsc_pool_params>();
+  pool.pool = 1;
+  EXPECT_EQ(create(pool), -EINVAL) << "the number is the module's to give";
+  pool = sized<flexsc_pool_params>();
+  pool.reserved = 1;
+  EXPECT_EQ(create(pool), -EINVAL);
+  pool.set = FLEXSC_POOL_SPIN;
+  EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POOL_UPDATE, &pool), -EINVAL);
+
   auto client = sized<flexsc_client_params>();
   client.nr_pages = 1;
   client.flags = 0x80000000;
@@ -125,14 +166,6 @@ TEST_F(Abi, UnknownFlagsAreInvalid) {
   client.flags = 0;
   client.reserved = 1;
   EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_CLIENT_CREATE, &client), -EINVAL);
-  auto wait = sized<flexsc_wait>();
-  wait.flags = 1;
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_WAIT, &wait), -EINVAL);
-  wait.flags = 0;
-  wait.reserved = 1;
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_WAIT, &wait), -EINVAL);
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_FLUSH, 1), -EINVAL);
-  EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_NOTIFY, 1), -EINVAL);
 }
 
 TEST_F(Abi, BadPointersAreFaults) {
@@ -143,9 +176,59 @@ TEST_F(Abi, BadPointersAreFaults) {
     EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POLICY, pointer), -EFAULT);
     EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_CLIENT_CREATE, pointer), -EFAULT);
     EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_STATS, pointer), -EFAULT);
-    EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_WAIT, pointer), -EFAULT);
+    EXPECT_EQ(control(rig.group.fd(), FLEXSC_IOC_POOL_UPDATE, pointer), -EFAULT);
+    EXPECT_EQ(control(rig.client.fd(), FLEXSC_IOC_CANCEL, pointer), -EFAULT);
     EXPECT_EQ(control(Group().fd(), FLEXSC_IOC_POOL_CREATE, pointer), -EFAULT);
   }
+}
+
+TEST_F(Abi, StatsOfWhatIsNotThere) {
+  const Rig rig;
+  const auto ask = [&](__u32 scope, __u32 index) {
+    auto stats = sized<flexsc_stats>();
+    stats.scope = scope;
+    stats.index = index;
+    return control(rig.group.fd(), FLEXSC_IOC_STATS, &stats);
+  };
+  EXPECT_EQ(ask(FLEXSC_STATS_POOL, 0), 0);
+  EXPECT_EQ(ask(FLEXSC_STATS_CLIENT, static_cast<__u32>(rig.client.fd())), 0);
+  for (const __u32 pool : {1U, __u32{FLEXSC_MAX_POOLS}, 0xffffffffU}) {
+    EXPECT_EQ(ask(FLEXSC_STATS_POOL, pool), -EINVAL) << pool;
+  }
+  const Group other;
+  const Client foreign(other);
+  for (const int fd : {-1, rig.group.fd(), STDERR_FILENO, foreign.fd(), 1 << 20}) {
+    EXPECT_EQ(ask(FLEXSC_STATS_CLIENT, static_cast<__u32>(fd)), -EINVAL) << fd;
+  }
+  for (const __u32 scope : {3U, 0xffffffffU}) EXPECT_EQ(ask(scope, 0), -EINVAL) << scope;
+}
+
+// What happened in one place is counted there, and in the group.
+TEST_F(Abi, StatsHaveTheirScope) {
+  const Group group;
+  ASSERT_EQ(group.create_pool(), 0);
+  ASSERT_EQ(group.create_pool(), 1);
+  const Client first(group);
+  const Client second(group);
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(first.run(SYS_getppid), ::getppid());
+  for (unsigned bit = 0; bit < 5; ++bit) {
+    ASSERT_EQ(second.post(0, bit, call(SYS_getppid), 1), 0);
+    ASSERT_EQ(second.await(0, bit), ::getppid());
+  }
+  ASSERT_EQ(second.run_flushed(call(SYS_getppid)), ::getppid());
+  ASSERT_TRUE(group.has_executed(8));
+  EXPECT_EQ(group.stats(FLEXSC_STATS_POOL, 0).executed, 3U);
+  EXPECT_EQ(group.stats(FLEXSC_STATS_POOL, 1).executed, 5U);
+  EXPECT_GE(group.stats(FLEXSC_STATS_POOL, 1).workers, 1U);
+  const auto of = [&](const Client& client) {
+    return group.stats(FLEXSC_STATS_CLIENT, static_cast<__u32>(client.fd()));
+  };
+  EXPECT_EQ(of(first).executed, 3U);
+  EXPECT_EQ(of(first).flushed, 0U);
+  EXPECT_EQ(of(second).executed, 5U);
+  EXPECT_EQ(of(second).flushed, 1U);
+  EXPECT_EQ(of(second).flushes, 1U);
+  EXPECT_EQ(group.stats().flushed, 1U);
 }
 
 TEST_F(Abi, StatsCountWhatHappened) {
@@ -157,11 +240,12 @@ TEST_F(Abi, StatsCountWhatHappened) {
   EXPECT_TRUE(rig.group.has_executed(kCalls));
   const flexsc_stats stats = rig.group.stats();
   EXPECT_EQ(stats.refused, 1U);
+  EXPECT_EQ(stats.stopped, 0U);
   EXPECT_EQ(stats.cancelled, 0U);
   EXPECT_EQ(stats.flushes, 1U);
   EXPECT_EQ(stats.flushed, 1U);
   EXPECT_GE(stats.workers, 1U);
-  EXPECT_GE(stats.doorbells, stats.doorbell_wakes);
+  EXPECT_GE(stats.doorbells, stats.wakes);
   EXPECT_EQ(stats.batch_size[0], kCalls + 1);  // one entry at a time
   EXPECT_EQ(stats.batches, kCalls + 1);
 }

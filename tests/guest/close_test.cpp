@@ -168,7 +168,7 @@ TEST_F(Close, GroupClosedWhileItsPoolIsMade) {
                 client.fill(0, 2, call(SYS_close, group.fd()));
                 client.submit(0, 7);
                 const auto cpu = static_cast<unsigned char>(two ? 2 : 1);
-                REQUIRE_EQ(group.create_pool({.spin_us = 0, .cpus = {cpu}}), 0);
+                REQUIRE_EQ(group.create_pool({.spin_us = 0, .cpus = CpuMask{cpu}}), 0);
                 REQUIRE(eventually([] { return workers_of(::getpid()).empty(); }));
                 // What the worker did not get to.
                 group.close();

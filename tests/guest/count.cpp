@@ -72,7 +72,7 @@ void make_batch(const Client& client, const Call& c, unsigned size, bool flush) 
   for (unsigned bit = 0; bit < size; ++bit) {
     entries[bit].nr = c.nr;
     entries[bit].flags = 0;
-    entries[bit].reserved = 0;
+    entries[bit].from = 0;
     for (unsigned i = 0; i < c.args.size(); ++i) entries[bit].args[i] = c.args[i];
   }
   client.submit(0, bits, flush ? FLEXSC_QUEUE_FLUSH : 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// FLEXSC_IOC_FLUSH: everything posted, now, in order, in the calling thread.
+// FLEXSC_CMD_FLUSH: everything posted, now, in order, in the calling thread.
 #include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>

@@ -138,7 +138,7 @@ class Player {
       while (kind_ == Kind::kCallsNoMaps && takes_memory_away(nr)) nr = random() % 470;
       entry.nr = nr;
       entry.flags = 0;
-      entry.reserved = 0;
+      entry.from = 0;
       for (__u64& argument : entry.args) argument = plausible(client);
     }
     // Submission words of the pool and of flush.

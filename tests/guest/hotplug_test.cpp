@@ -17,7 +17,7 @@ TEST_F(Hotplug, CpuOfTheWorkersGoesAndComes) {
   if (module_file().empty()) GTEST_SKIP() << "takes a CPU away: in a guest only";
   if (::access(kOnline.c_str(), W_OK) != 0) GTEST_SKIP() << "CPU 1 cannot be taken away";
   for (const unsigned spin_us : {0U, 1000U}) {
-    const Rig rig({.concurrency = 1, .spin_us = spin_us, .cpus = {0x02}});
+    const Rig rig({.concurrency = 1, .spin_us = spin_us, .cpus = CpuMask{0x02}});
     const Pipe pipe = make_pipe();
     char byte = 0;
     block_in_read(rig.client, 0, 3, pipe, &byte);
@@ -37,11 +37,11 @@ TEST_F(Hotplug, PoolOnACpuThatIsAway) {
   if (module_file().empty()) GTEST_SKIP() << "takes a CPU away: in a guest only";
   if (::access(kOnline.c_str(), W_OK) != 0) GTEST_SKIP() << "CPU 1 cannot be taken away";
   ASSERT_TRUE(write_file(kOnline, "0"));
-  const long only_that = Group().create_pool({.cpus = {0x02}});
+  const long only_that = Group().create_pool({.cpus = CpuMask{0x02}});
   long both = -1;
   {
     const Group group;
-    both = group.create_pool({.cpus = {0x03}});
+    both = group.create_pool({.cpus = CpuMask{0x03}});
     const Client client(group);
     EXPECT_EQ(client.run(SYS_getppid), ::getppid());
   }

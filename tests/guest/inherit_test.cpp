@@ -25,15 +25,17 @@ void require_inert(int group_fd, int client_fd, std::size_t bytes) {
   client.nr_pages = 1;
   flexsc_stats stats{};
   stats.size = sizeof stats;
-  flexsc_wait wait{};
-  wait.size = sizeof wait;
+  flexsc_cancel cancel{};
+  cancel.size = sizeof cancel;
   REQUIRE_EQ(control(group_fd, FLEXSC_IOC_POOL_CREATE, &pool), -EPERM);
   REQUIRE_EQ(control(group_fd, FLEXSC_IOC_CLIENT_CREATE, &client), -EPERM);
   REQUIRE_EQ(control(group_fd, FLEXSC_IOC_STATS, &stats), -EPERM);
-  REQUIRE_EQ(control(client_fd, FLEXSC_IOC_WAIT, &wait), -EPERM);
-  REQUIRE_EQ(control(client_fd, FLEXSC_IOC_FLUSH), -EPERM);
-  REQUIRE_EQ(control(client_fd, FLEXSC_IOC_DOORBELL), -EPERM);
-  REQUIRE_EQ(control(client_fd, FLEXSC_IOC_NOTIFY), -EPERM);
+  REQUIRE_EQ(control(group_fd, FLEXSC_IOC_POOL_UPDATE, &pool), -EPERM);
+  REQUIRE_EQ(control(client_fd, FLEXSC_IOC_CANCEL, &cancel), -EPERM);
+  REQUIRE_EQ(command(client_fd, FLEXSC_CMD_WAIT, FLEXSC_WAIT(0, 0, 0)), -EPERM);
+  REQUIRE_EQ(command(client_fd, FLEXSC_CMD_FLUSH, 0), -EPERM);
+  REQUIRE_EQ(command(client_fd, FLEXSC_CMD_DOORBELL, 0), -EPERM);
+  REQUIRE_EQ(command(client_fd, FLEXSC_CMD_NOTIFY, 0), -EPERM);
   REQUIRE_EQ(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, client_fd, 0), MAP_FAILED);
   REQUIRE_EQ(errno, EPERM);
 }

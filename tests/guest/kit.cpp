@@ -81,24 +81,77 @@ long control(int fd, unsigned long command, unsigned long argument) {
   return result < 0 ? -errno : result;
 }
 
+long command(int fd, unsigned op, __u64 argument) {
+  return direct(SYS_lseek, fd, FLEXSC_CMD(op, argument), SEEK_SET);
+}
+
+Call Call::with(int more) const {
+  Call changed = *this;
+  changed.flags = static_cast<__u16>(flags | more);
+  return changed;
+}
+
+Call Call::until(__s64 when) const {
+  Call changed = with(FLEXSC_ENTRY_DEADLINE);
+  changed.deadline = when;
+  return changed;
+}
+
+__s64 from_now(std::chrono::nanoseconds delay) {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec + delay.count();
+}
+
 Group::Group(int open_flags) : fd_(::open(FLEXSC_DEVICE, open_flags)) {
   if (fd_.get() < 0) checked(-errno, "open " FLEXSC_DEVICE);
 }
 
-long Group::create_pool(const PoolOptions& options) const {
+flexsc_pool_params pool_params(const PoolChange& settings) {
   flexsc_pool_params params{};
   params.size = sizeof params;
-  params.concurrency = options.concurrency;
-  params.standby_max = options.standby_max;
-  params.spin_us = options.spin_us;
-  params.cpumask_bytes = static_cast<__u32>(options.cpus.size());
-  params.cpumask = arg(options.cpus.data());
+  if (settings.concurrency) {
+    params.set |= FLEXSC_POOL_CONCURRENCY;
+    params.concurrency = *settings.concurrency;
+  }
+  if (settings.standby_max) {
+    params.set |= FLEXSC_POOL_STANDBY_MAX;
+    params.standby_max = *settings.standby_max;
+  }
+  if (settings.spin_us) {
+    params.set |= FLEXSC_POOL_SPIN;
+    params.spin_us = *settings.spin_us;
+  }
+  if (settings.sched) {
+    params.set |= FLEXSC_POOL_SCHED;
+    params.policy = settings.sched->policy;
+    params.priority = settings.sched->priority;
+  }
+  if (settings.cpus) {
+    params.set |= FLEXSC_POOL_CPUMASK;
+    params.cpumask = arg(settings.cpus->data());
+    params.cpumask_bytes = static_cast<__u32>(settings.cpus->size());
+  }
+  return params;
+}
+
+long Group::create_pool(const PoolOptions& options) const {
+  const PoolChange settings = options;
+  const flexsc_pool_params params = pool_params(settings);
   return control(fd(), FLEXSC_IOC_POOL_CREATE, &params);
 }
 
-flexsc_stats Group::stats() const {
+long Group::update_pool(unsigned pool, const PoolChange& change) const {
+  flexsc_pool_params params = pool_params(change);
+  params.pool = pool;
+  return control(fd(), FLEXSC_IOC_POOL_UPDATE, &params);
+}
+
+flexsc_stats Group::stats(__u32 scope, __u32 index) const {
   flexsc_stats stats{};
   stats.size = sizeof stats;
+  stats.scope = scope;
+  stats.index = index;
   checked(control(fd(), FLEXSC_IOC_STATS, &stats), "STATS");
   return stats;
 }
@@ -149,14 +202,28 @@ __u32 Client::state() const {
 void Client::fill(unsigned page, unsigned bit, const Call& c) const {
   flexsc_entry& e = entry(page, bit);
   e.nr = c.nr;
-  e.flags = 0;
-  e.reserved = 0;
+  e.flags = c.flags;
+  e.from = c.from;
   for (unsigned i = 0; i < c.args.size(); ++i) e.args[i] = c.args[i];
-  e.result = 0x5e5e5e5e5e5e5e5e;  // so that a result which was never written is noticed
+  // So that a result which was never written is noticed.
+  e.result = c.deadline.value_or(0x5e5e5e5e5e5e5e5e);
+}
+
+__u64 Client::fill_chain(unsigned page, unsigned bit, std::span<const Call> calls) const {
+  __u64 bits = 0;
+  for (std::size_t i = 0; i < calls.size(); ++i, ++bit) {
+    fill(page, bit, i + 1 < calls.size() ? calls[i].with(FLEXSC_ENTRY_LINK) : calls[i]);
+    bits |= bit_of(bit);
+  }
+  return bits;
+}
+
+void Client::set(unsigned page, __u64 bits, unsigned queue) const {
+  std::atomic_ref(header_->submission[queue].page[page]).fetch_or(bits, std::memory_order_release);
 }
 
 long Client::submit(unsigned page, __u64 bits, unsigned queue) const {
-  std::atomic_ref(header_->submission[queue].page[page]).fetch_or(bits, std::memory_order_release);
+  set(page, bits, queue);
   if (queue >= FLEXSC_MAX_POOLS) return 0;
   // Pairs with the barrier between the kernel's store to need_doorbell and its last look at the
   // submission words: either it sees the bits, or we see that it wants to be woken.
@@ -196,11 +263,11 @@ long Client::take(unsigned page, unsigned bit) const {
   return static_cast<long>(entry(page, bit).result);
 }
 
-long Client::await(unsigned page, unsigned bit) const {
+long Client::await(unsigned page, unsigned bit, unsigned flags) const {
   const auto end = std::chrono::steady_clock::now() + kLong;
   while (!done(page, bit)) {
     // One more than there are already: others may be complete and not taken.
-    const long result = wait(completions() + 1, 1s);
+    const long result = wait(completions() + 1, 1s, flags);
     if (result < 0 && result != -EINTR && !done(page, bit)) checked(result, "WAIT");
     if (std::chrono::steady_clock::now() > end && !done(page, bit)) {
       throw Failure("entry (" + std::to_string(page) + ", " + std::to_string(bit) +
@@ -221,12 +288,27 @@ long Client::run_flushed(const Call& c) const {
   return take(0, 0);
 }
 
-long Client::wait(unsigned min_complete, std::chrono::nanoseconds timeout) const {
-  flexsc_wait params{};
-  params.size = sizeof params;
-  params.min_complete = min_complete;
-  params.timeout_ns = timeout.count();
-  return control(fd(), FLEXSC_IOC_WAIT, &params);
+long Client::wait(unsigned min, std::chrono::nanoseconds timeout, unsigned flags) const {
+  const auto us = std::chrono::ceil<std::chrono::microseconds>(timeout).count();
+  const bool forever = timeout < 0ns || us >= static_cast<long>(FLEXSC_WAIT_FOREVER);
+  return command(fd(), FLEXSC_CMD_WAIT,
+                 FLEXSC_WAIT(flags, min, forever ? FLEXSC_WAIT_FOREVER : static_cast<__u64>(us)));
+}
+
+long Client::cancel(unsigned page, unsigned bit) const {
+  flexsc_cancel cancel{};
+  cancel.size = sizeof cancel;
+  cancel.page = page;
+  cancel.bit = bit;
+  return control(fd(), FLEXSC_IOC_CANCEL, &cancel);
+}
+
+long Client::cancel_fd(int of) const {
+  flexsc_cancel cancel{};
+  cancel.size = sizeof cancel;
+  cancel.flags = FLEXSC_CANCEL_FD;
+  cancel.fd = of;
+  return control(fd(), FLEXSC_IOC_CANCEL, &cancel);
 }
 
 Rig::Rig(const PoolOptions& options, unsigned pages)

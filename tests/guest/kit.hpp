@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// What a test of the module is made of: groups, clients and entries, straight against uapi.h.
-/// Ioctls return the value or -errno, so that a test can state the exact result; whatever a test
-/// does not expect to fail throws Failure instead.
+/// Ioctls and commands return the value or -errno, so that a test can state the exact result;
+/// whatever a test does not expect to fail throws Failure instead.
 #pragma once
 
 #include <fcntl.h>
@@ -16,6 +16,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <span>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -93,15 +95,41 @@ __u64 arg(T value) {
 struct Call {
   __u32 nr;
   std::array<__u64, 6> args;
+  __u16 flags = 0;
+  __u16 from = 0;
+  std::optional<__s64> deadline{};  ///< CLOCK_MONOTONIC in nanoseconds
+
+  /// The same call with FLEXSC_ENTRY_* flags added.
+  [[nodiscard]] Call with(int more) const;
+  [[nodiscard]] Call until(__s64 when) const;
+};
+
+/// An argument that is the result of the entry at this position of the chain.
+struct ResultOf {
+  unsigned position;
 };
 
 template <class... A>
 Call call(long nr, A... args) {
   static_assert(sizeof...(A) <= 6);
-  return Call{static_cast<__u32>(nr), {arg(args)...}};
+  Call made{static_cast<__u32>(nr), {}};
+  [[maybe_unused]] unsigned at = 0;
+  [[maybe_unused]] const auto add = [&](auto value) {
+    if constexpr (std::is_same_v<decltype(value), ResultOf>) {
+      made.from = static_cast<__u16>(made.from | 1U << at);
+      made.args[at++] = value.position;
+    } else {
+      made.args[at++] = arg(value);
+    }
+  };
+  (add(args), ...);
+  return made;
 }
 
-/// Makes the call in the calling thread: a value or -errno.
+/// CLOCK_MONOTONIC that long from now.
+__s64 from_now(std::chrono::nanoseconds delay);
+
+/// Makes the call in the calling thread, without regard to its flags: a value or -errno.
 long direct(const Call& call);
 template <class... A>
 long direct(long nr, A... args) {
@@ -112,12 +140,39 @@ long direct(long nr, A... args) {
 long control(int fd, unsigned long command, const void* argument);
 long control(int fd, unsigned long command, unsigned long argument = 0);
 
-struct PoolOptions {
-  unsigned concurrency = 1;
-  unsigned standby_max = 0;  ///< 0: as many as the module allows
-  unsigned spin_us = 100;
-  std::vector<unsigned char> cpus{};  ///< empty: those of the caller
+/// A command of a client descriptor: the value or -errno.
+long command(int fd, unsigned op, __u64 argument);
+
+/// Bit n of byte n / 8 is CPU n.
+using CpuMask = std::vector<unsigned char>;
+
+struct Scheduling {
+  unsigned policy;
+  int priority;
 };
+
+/// The settings that a POOL_UPDATE names.
+struct PoolChange {
+  std::optional<unsigned> concurrency{};
+  std::optional<unsigned> standby_max{};
+  std::optional<unsigned> spin_us{};
+  std::optional<Scheduling> sched{};
+  std::optional<CpuMask> cpus{};
+};
+
+/// What is not set is left to the module.
+struct PoolOptions {
+  std::optional<unsigned> concurrency = 1;
+  std::optional<unsigned> standby_max{};
+  std::optional<unsigned> spin_us = 100;
+  std::optional<Scheduling> sched{};
+  std::optional<CpuMask> cpus{};
+
+  operator PoolChange() const { return {concurrency, standby_max, spin_us, sched, cpus}; }
+};
+
+/// Refers to the mask of settings.
+flexsc_pool_params pool_params(const PoolChange& settings);
 
 class Group {
  public:
@@ -126,7 +181,8 @@ class Group {
   [[nodiscard]] int fd() const { return fd_.get(); }
   void close() { fd_.reset(); }
   long create_pool(const PoolOptions& options = {}) const;
-  [[nodiscard]] flexsc_stats stats() const;
+  [[nodiscard]] long update_pool(unsigned pool, const PoolChange& change) const;
+  [[nodiscard]] flexsc_stats stats(__u32 scope = FLEXSC_STATS_GROUP, __u32 index = 0) const;
   /// Whether the workers come to have executed this many; they count after they complete.
   [[nodiscard]] bool has_executed(long calls) const;
 
@@ -153,6 +209,10 @@ class Client {
   [[nodiscard]] __u32 state() const;
 
   void fill(unsigned page, unsigned bit, const Call& call) const;
+  /// A chain from bit on: all but the last get FLEXSC_ENTRY_LINK. Returns the bits of its entries.
+  __u64 fill_chain(unsigned page, unsigned bit, std::span<const Call> calls) const;
+  /// Sets the bits and does not ring.
+  void set(unsigned page, __u64 bits, unsigned queue = 0) const;
   /// Sets the bits and rings if the module asks for it. Returns what the doorbell returned, or 0.
   long submit(unsigned page, __u64 bits, unsigned queue = 0) const;
   long post(unsigned page, unsigned bit, const Call& call, unsigned queue = 0) const;
@@ -164,8 +224,8 @@ class Client {
   [[nodiscard]] unsigned completions() const;
   /// The result of a completed entry; the entry is free again.
   [[nodiscard]] long take(unsigned page, unsigned bit) const;
-  /// Waits for the entry in the kernel, then takes it.
-  [[nodiscard]] long await(unsigned page, unsigned bit) const;
+  /// Waits for the entry in the kernel, then takes it. The flags are WAIT's.
+  [[nodiscard]] long await(unsigned page, unsigned bit, unsigned flags = 0) const;
   /// Posts into (0, 0) and awaits.
   [[nodiscard]] long run(const Call& call) const;
   template <class... A>
@@ -175,10 +235,13 @@ class Client {
   /// Executes one call by flush, in (0, 0).
   [[nodiscard]] long run_flushed(const Call& call) const;
 
-  long wait(unsigned min_complete, std::chrono::nanoseconds timeout) const;
-  long flush() const { return control(fd(), FLEXSC_IOC_FLUSH); }
-  long doorbell(unsigned pool = 0) const { return control(fd(), FLEXSC_IOC_DOORBELL, pool); }
-  long notify() const { return control(fd(), FLEXSC_IOC_NOTIFY); }
+  /// A negative timeout is for ever; others are rounded up to microseconds.
+  long wait(unsigned min, std::chrono::nanoseconds timeout, unsigned flags = 0) const;
+  long flush() const { return command(fd(), FLEXSC_CMD_FLUSH, 0); }
+  long doorbell(unsigned pool = 0) const { return command(fd(), FLEXSC_CMD_DOORBELL, pool); }
+  long notify() const { return command(fd(), FLEXSC_CMD_NOTIFY, 0); }
+  [[nodiscard]] long cancel(unsigned page, unsigned bit) const;
+  [[nodiscard]] long cancel_fd(int of) const;
 
  private:
   Fd fd_;

@@ -148,9 +148,12 @@ TEST_F(Pages, ExtremeEntries) {
     entry.nr = FLEXSC_NR_NOP;
     rig.client.submit(0, 1);
     EXPECT_EQ(rig.client.await(0, 0), -EINVAL);
+    if ((byte & FLEXSC_ENTRY_LINK) != 0) {
+      EXPECT_EQ(rig.client.await(0, 1), -ECANCELED) << byte;
+    }
     std::memset(&entry, byte, sizeof entry);
     entry.flags = 0;
-    entry.reserved = 0;
+    entry.from = 0;
     rig.client.submit(0, 1);
     EXPECT_EQ(rig.client.await(0, 0), -FLEXSC_E_REFUSED) << byte;
   }

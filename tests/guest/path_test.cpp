@@ -157,24 +157,27 @@ TEST_P(Path, ErrorsThatComeWithASignal) {
   EXPECT_EQ(rig.client.state(), __u32{FLEXSC_STATE_OPEN});
 }
 
-TEST_P(Path, FlagsAndReservedFieldsMustBeZero) {
+TEST_P(Path, WhatAnEntryMustNotSayIsInvalid) {
   const Rig rig;
-  const unsigned queue = GetParam() ? FLEXSC_QUEUE_FLUSH : 0;
-  const auto result_with = [&](unsigned bit, int flags, int reserved) {
-    rig.client.fill(0, bit, call(SYS_getppid));
-    rig.client.entry(0, bit).flags = static_cast<__u16>(flags);
-    rig.client.entry(0, bit).reserved = static_cast<__u16>(reserved);
-    rig.client.submit(0, __u64{1} << bit, queue);
-    if (GetParam()) {
-      EXPECT_EQ(rig.client.flush(), 1);
-    }
-    return rig.client.await(0, bit);
+  const auto result_with = [&](unsigned flags, unsigned from) {
+    Call c = call(SYS_getppid);
+    c.flags = static_cast<__u16>(flags);
+    c.from = static_cast<__u16>(from);
+    return GetParam() ? rig.client.run_flushed(c) : rig.client.run(c);
   };
   for (unsigned bit = 0; bit < 16; ++bit) {
-    EXPECT_EQ(result_with(bit, 1 << bit, 0), -EINVAL);
-    EXPECT_EQ(result_with(bit, 0, 1 << bit), -EINVAL);
+    if ((FLEXSC_ENTRY_FLAGS >> bit & 1) == 0) {
+      EXPECT_EQ(result_with(1U << bit, 0), -EINVAL) << bit;
+    }
+    // Alone it is the first of its chain: there is no earlier result.
+    EXPECT_EQ(result_with(0, 1U << bit), -EINVAL) << bit;
   }
-  EXPECT_EQ(result_with(0, 0, 0), ::getppid());
+  // The others change nothing of a single call that succeeds.
+  for (const unsigned flag : {FLEXSC_ENTRY_GO_ON, FLEXSC_ENTRY_END_ON_ZERO,
+                              FLEXSC_ENTRY_END_ON_SHORT, FLEXSC_ENTRY_SUM}) {
+    EXPECT_EQ(result_with(flag, 0), ::getppid()) << flag;
+  }
+  EXPECT_EQ(result_with(0, 0), ::getppid());
 }
 
 TEST_P(Path, IoctlsOfTheAllowedKindWork) {

@@ -13,8 +13,8 @@ namespace {
 
 class PoolSetup : public GuestTest {
  protected:
-  static std::vector<unsigned char> mask_of(unsigned cpu) {
-    std::vector<unsigned char> mask(cpu / 8 + 1);
+  static CpuMask mask_of(unsigned cpu) {
+    CpuMask mask(cpu / 8 + 1);
     mask[cpu / 8] = static_cast<unsigned char>(1U << (cpu % 8));
     return mask;
   }
@@ -54,12 +54,14 @@ TEST_F(PoolSetup, MoreWorkersThanTheMaximumIsAnError) {
 
 // A mask is an argument from outside: an index past the kernel's CPU tables must not come of it.
 TEST_F(PoolSetup, MaskWithoutUsableCpuIsInvalid) {
-  EXPECT_EQ(Group().create_pool({.cpus = {0}}), -EINVAL);
-  EXPECT_EQ(Group().create_pool({.cpus = std::vector<unsigned char>(16, 0)}), -EINVAL);
+  EXPECT_EQ(Group().create_pool({.cpus = CpuMask{}}), -EINVAL);
+  EXPECT_EQ(Group().create_pool({.cpus = CpuMask{0}}), -EINVAL);
+  EXPECT_EQ(Group().create_pool({.cpus = CpuMask(16, 0)}), -EINVAL);
   EXPECT_EQ(Group().create_pool({.cpus = mask_of(8191)}), -EINVAL);
   EXPECT_EQ(Group().create_pool({.cpus = mask_of(100000)}), -EINVAL);
   flexsc_pool_params params{};
   params.size = sizeof params;
+  params.set = FLEXSC_POOL_CPUMASK;
   params.cpumask_bytes = 8;
   params.cpumask = 4096;
   EXPECT_EQ(control(Group().fd(), FLEXSC_IOC_POOL_CREATE, &params), -EFAULT);
@@ -116,7 +118,7 @@ TEST_F(PoolSetup, WorkersRunOnTheCpusOfTheMask) {
 TEST_F(PoolSetup, FailureLeavesNothingBehind) {
   const Group group;
   EXPECT_EQ(group.create_pool({.spin_us = FLEXSC_MAX_SPIN_US + 1}), -EINVAL);
-  EXPECT_EQ(group.create_pool({.cpus = {0}}), -EINVAL);
+  EXPECT_EQ(group.create_pool({.cpus = CpuMask{0}}), -EINVAL);
   EXPECT_EQ(group.create_pool(), 0);
   const Client client(group);
   EXPECT_EQ(client.run(SYS_getppid), ::getppid());

@@ -34,28 +34,24 @@ INSTANTIATE_TEST_SUITE_P(Both, Refused, testing::Bool(),
 // A flush inside an entry of a flush, 64 deep, overran the kernel's stack.
 TEST_P(Refused, OurOwnIoctls) {
   const Rig rig;
-  flexsc_wait wait{};
-  wait.size = sizeof wait;
-  wait.min_complete = 1;
-  wait.timeout_ns = -1;
   flexsc_pool_params pool{};
   pool.size = sizeof pool;
   flexsc_client_params client{};
   client.size = sizeof client;
   client.nr_pages = 1;
+  flexsc_cancel cancel{};
+  cancel.size = sizeof cancel;
   const int group_fd = rig.group.fd();
   const int client_fd = rig.client.fd();
-  const std::array<Call, 9> calls = {
-      call(SYS_ioctl, client_fd, FLEXSC_IOC_FLUSH, 0),
-      call(SYS_ioctl, client_fd, FLEXSC_IOC_WAIT, &wait),
-      call(SYS_ioctl, client_fd, FLEXSC_IOC_DOORBELL, 0),
-      call(SYS_ioctl, client_fd, FLEXSC_IOC_NOTIFY, 0),
+  const std::array<Call, 7> calls = {
+      call(SYS_ioctl, client_fd, FLEXSC_IOC_CANCEL, &cancel),
       call(SYS_ioctl, group_fd, FLEXSC_IOC_POOL_CREATE, &pool),
+      call(SYS_ioctl, group_fd, FLEXSC_IOC_POOL_UPDATE, &pool),
       call(SYS_ioctl, group_fd, FLEXSC_IOC_CLIENT_CREATE, &client),
       call(SYS_ioctl, group_fd, FLEXSC_IOC_QUERY, &pool),
       call(SYS_ioctl, group_fd, FLEXSC_IOC_STATS, &pool),
       // The kernel takes a command from 32 bits: the upper ones must not hide it.
-      call(SYS_ioctl, client_fd, FLEXSC_IOC_FLUSH | 0xabcdef0000000000UL, 0),
+      call(SYS_ioctl, client_fd, FLEXSC_IOC_CANCEL | 0xabcdef0000000000UL, &cancel),
   };
   for (const Call& c : calls) {
     EXPECT_EQ(through(rig.client, c), -FLEXSC_E_REFUSED) << "command " << std::hex << c.args[1];
@@ -68,13 +64,15 @@ TEST_P(Refused, NestedFlushesDoNotPileUp) {
   std::vector<Client> clients;
   clients.reserve(63);
   for (int i = 0; i < 63; ++i) clients.emplace_back(rig.group);
+  const auto flush_of = [](int client) {
+    return call(SYS_lseek, client, FLEXSC_CMD(FLEXSC_CMD_FLUSH, 0), SEEK_SET);
+  };
   // Each one's only call flushes the next.
   for (std::size_t i = 0; i < clients.size(); ++i) {
     const int next = i + 1 < clients.size() ? clients[i + 1].fd() : rig.client.fd();
-    clients[i].post(0, 0, call(SYS_ioctl, next, FLEXSC_IOC_FLUSH, 0), FLEXSC_QUEUE_FLUSH);
+    clients[i].post(0, 0, flush_of(next), FLEXSC_QUEUE_FLUSH);
   }
-  EXPECT_EQ(through(rig.client, call(SYS_ioctl, clients[0].fd(), FLEXSC_IOC_FLUSH, 0)),
-            -FLEXSC_E_REFUSED);
+  EXPECT_EQ(through(rig.client, flush_of(clients[0].fd())), -FLEXSC_E_REFUSED);
   EXPECT_EQ(clients[0].completions(), 0U);
   EXPECT_EQ(clients[0].flush(), 1);
   EXPECT_EQ(clients[0].take(0, 0), -FLEXSC_E_REFUSED);

@@ -39,6 +39,8 @@ TEST_F(Seccomp, FilteredThreadCannotUseItsGroup) {
               params.size = sizeof params;
               params.nr_pages = 1;
               REQUIRE_EQ(control(rig.group.fd(), FLEXSC_IOC_CLIENT_CREATE, &params), -EACCES);
+              REQUIRE_EQ(rig.group.update_pool(0, {.spin_us = 0}), -EACCES);
+              REQUIRE_EQ(rig.client.cancel(0, 0), -EACCES);
               REQUIRE_EQ(rig.client.flush(), -EACCES);
               REQUIRE_EQ(rig.client.doorbell(), -EACCES);
               REQUIRE_EQ(rig.client.wait(1, -1ns), -EACCES);
@@ -112,6 +114,8 @@ TEST_F(Seccomp, UserDispatch) {
               const Rig rig;
               REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
               REQUIRE_EQ(::prctl(kSetDispatch, 1, 0, 0, &selector), 0);
+              REQUIRE_EQ(rig.group.update_pool(0, {.spin_us = 0}), -EACCES);
+              REQUIRE_EQ(rig.client.cancel(0, 0), -EACCES);
               REQUIRE_EQ(rig.client.flush(), -EACCES);
             }),
             "exit 0");
