@@ -126,8 +126,10 @@ static bool ends_chain(const struct flexsc_op_call *member, long result)
 	       result != (long)member->call.regs.dx;
 }
 
-static void record(struct flexsc_op_call *member, long result)
+static void record(struct flexsc_op *op, struct flexsc_op_call *member,
+		   long result)
 {
+	op->made++;
 	member->last = result;
 	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran)
 		member->result += result;
@@ -292,7 +294,7 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 				break;
 			}
 		}
-		record(member, result);
+		record(op, member, result);
 		if (ends_chain(member, result))
 			break;
 		/* CANCEL reads pos: it is always a member's. */
@@ -313,5 +315,5 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 			return;
 		}
 	}
-	flexsc_op_publish(op);
+	flexsc_op_publish(op, exec->mode);
 }

@@ -186,12 +186,19 @@ bool flexsc_exec_resume(struct flexsc_exec *exec)
  */
 static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
 {
-	if (flexsc_exec_resume(exec))
+	if (flexsc_exec_resume(exec)) {
+		if (!op) {
+			exec->not_made = true;
+			flexsc_count(exec->client, stopped);
+			flexsc_count(exec->pool, stopped);
+		}
 		return -FLEXSC_E_STOPPED;
+	}
 	if (op)
 		return READ_ONCE(op->end);
 	if (READ_ONCE(exec->worker->cancel) ==
 	    flexsc_call_id(exec->in_call, exec->bit)) {
+		exec->not_made = true;
 		flexsc_count(exec->client, cancelled);
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
@@ -309,6 +316,7 @@ static long serve_entry(struct flexsc_exec *exec,
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
 	    flexsc_cancel_matches(client, exec->page, bit, (u32)head,
 				  READ_ONCE(entry->args[0]))) {
+		exec->not_made = true;
 		flexsc_count(client, cancelled);
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
@@ -321,6 +329,7 @@ static long serve_entry(struct flexsc_exec *exec,
 	traits = flexsc_call_traits(call->nr);
 	result = flexsc_policy_check(call, traits, true);
 	if (unlikely(result)) {
+		exec->not_made = true;
 		flexsc_count(client, refused);
 		flexsc_count(exec->pool, refused);
 		return result;
@@ -428,6 +437,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			WRITE_ONCE(exec->claim, 0);
 			break;
 		}
+		exec->not_made = false;
 		/* A restart code, if odd is one, means that nothing was done. */
 		result = odd == -EINTR ? odd : serve_entry(exec, &entries[bit], bit);
 		barrier();
@@ -437,7 +447,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			trace_flexsc_complete(client, page, bit, exec->call.nr,
 					      result);
 			WRITE_ONCE(entries[bit].result, result);
-			executed += show_done(exec, bit + 1);
+			executed += show_done(exec, bit + 1) - exec->not_made;
 		}
 	}
 	WRITE_ONCE(exec->in_call, 0);

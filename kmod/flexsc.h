@@ -227,6 +227,7 @@ struct flexsc_exec {
 	bool interrupt;   /* helper: the call is to be interrupted if it sleeps */
 	bool interrupted; /* ... and was */
 	bool work_queued; /* blocked_work was used */
+	bool not_made;    /* the entry got a result without its call */
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or

@@ -40,6 +40,7 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	flexsc_args_read(&call->regs, entry);
 	result = flexsc_policy_check(call, flexsc_call_traits(call->nr), false);
 	if (result) {
+		exec->not_made = true;
 		flexsc_count(exec->client, refused);
 		return result;
 	}
@@ -47,9 +48,12 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	return flexsc_is_odd(result) ? flush_interrupted(exec, result) : result;
 }
 
-/* Executes the entries of one word, which has some. Returns how many. */
+/*
+ * Executes the entries of one word, which has some. Returns how many, and adds
+ * those whose calls are counted elsewhere, or were not made, to *uncounted.
+ */
 static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
-			       u64 bits)
+			       u64 bits, unsigned int *uncounted)
 {
 	struct flexsc_client *client = exec->client;
 	struct flexsc_entry *entries = client->pages[page];
@@ -65,12 +69,15 @@ static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
 		bit = flexsc_run(exec, entries, page, bit, end, FLEXSC_CALL_FLUSHED,
 				 false, &odd);
 		if (unlikely(bit < end)) {
+			exec->not_made = false;
 			result = odd ? flush_interrupted(exec, odd) :
 				       flush_entry(exec, &entries[bit], page, bit);
 			if (result == -FLEXSC_LATER) {
 				/* It has completed its entries. */
 				later |= BIT_ULL(bit);
+				++*uncounted;
 			} else {
+				*uncounted += exec->not_made;
 				trace_flexsc_complete(client, page, bit,
 						      READ_ONCE(entries[bit].nr),
 						      result);
@@ -93,7 +100,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 	u64 *words = client->header->submission[FLEXSC_QUEUE_FLUSH].page;
 	/* What is read of it is written first. */
 	struct flexsc_exec exec fx_uninitialized;
-	unsigned int page;
+	unsigned int page, uncounted = 0;
 	long n = 0;
 
 	exec.mode = FLEXSC_BY_FLUSH;
@@ -119,7 +126,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 			continue;
 		trace_flexsc_claim(client, FLEXSC_QUEUE_FLUSH, page, bits);
 		exec.page = page;
-		size = flush_word(&exec, page, bits);
+		size = flush_word(&exec, page, bits, &uncounted);
 		flexsc_count(client, batches);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		n += size;
@@ -127,7 +134,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 			cond_resched();
 	}
 	flexsc_count(client, flushes);
-	flexsc_count_add(client, flushed, n);
+	flexsc_count_add(client, flushed, n - uncounted);
 	flexsc_client_completed(client);
 	return n;
 }

@@ -48,12 +48,31 @@ static void op_list(struct flexsc_op *op)
 	raw_spin_unlock_irq(&client->ops_lock);
 }
 
-/* Completes all entries of an operation that the caller owns, and frees it. */
-void flexsc_op_publish(struct flexsc_op *op)
+static void count_made(const struct flexsc_op *op, enum flexsc_mode mode)
+{
+	switch (mode) {
+	case FLEXSC_BY_WORKER:
+		flexsc_count_add(op->client, executed, op->made);
+		flexsc_count_add(op->pool, executed, op->made);
+		break;
+	case FLEXSC_BY_HELPER:
+		flexsc_count_add(op->client, helped, op->made);
+		flexsc_count_add(op->pool, helped, op->made);
+		break;
+	case FLEXSC_BY_FLUSH:
+		flexsc_count_add(op->client, flushed, op->made);
+		break;
+	}
+}
+
+/*
+ * Completes all entries of an operation that the caller, an executor of this
+ * kind, owns, and frees it.
+ */
+void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 {
 	struct flexsc_client *client = op->client;
 	struct flexsc_entry *entries = &client->pages[op->page][op->bit];
-	bool caller = !op->pool;
 	unsigned int i;
 	int end;
 
@@ -80,17 +99,18 @@ void flexsc_op_publish(struct flexsc_op *op)
 		WRITE_ONCE(entries[i].result, op->calls[i].result);
 	}
 	flexsc_complete(client, op->page, op_bits(op));
+	count_made(op, mode);
 	kfree(op);
 	/* A flush does this once for all. */
-	if (!caller)
+	if (mode != FLEXSC_BY_FLUSH)
 		flexsc_client_completed(client);
 	flexsc_client_put(client);
 }
 
-/* Without an operation: the entries get these results. */
-static long refuse(struct flexsc_exec *exec, unsigned int page,
-		   unsigned int bit, long result)
+/* Without an operation: the entry gets this result. */
+static long refuse(struct flexsc_exec *exec, long result)
 {
+	exec->not_made = true;
 	flexsc_count(exec->client, refused);
 	if (exec->pool)
 		flexsc_count(exec->pool, refused);
@@ -141,15 +161,15 @@ long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 	int err;
 
 	if (!n)
-		return refuse(exec, page, bit, -EINVAL);
+		return refuse(exec, -EINVAL);
 	op = op_alloc(client, exec->pool, page, bit, n);
 	if (!op)
-		return refuse(exec, page, bit, -ENOMEM);
+		return refuse(exec, -ENOMEM);
 	err = flexsc_chain_read(op, exec->mode != FLEXSC_BY_FLUSH, &deadline);
 	op_list(op);
 	if (err) {
 		flexsc_op_count(op, refused);
-		flexsc_op_publish(op);
+		flexsc_op_publish(op, exec->mode);
 		return -FLEXSC_LATER;
 	}
 	if (op->calls[0].flags & FLEXSC_ENTRY_DEADLINE) {
@@ -312,7 +332,7 @@ void flexsc_ops_close(struct flexsc_client *client)
 				flexsc_op_unarm(op);
 			op->calls[op->pos].result = -FLEXSC_E_STOPPED;
 			flexsc_op_count(op, stopped);
-			flexsc_op_publish(op);
+			flexsc_op_publish(op, FLEXSC_BY_WORKER);
 		}
 	}
 }

@@ -91,6 +91,7 @@ struct flexsc_op {
 	unsigned int nr_calls;
 	unsigned int pos;
 	unsigned int rounds;
+	unsigned int made; /* calls */
 	struct flexsc_op_call calls[];
 };
 
@@ -107,7 +108,7 @@ long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit);
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 				   __poll_t events);
-void flexsc_op_publish(struct flexsc_op *op);
+void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode);
 struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
 				 struct flexsc_pool *pool, bool helper);
 bool flexsc_op_fire_locked(struct flexsc_op *op);

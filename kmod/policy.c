@@ -152,6 +152,10 @@ const u16 flexsc_calls[FLEXSC_NR_CALLS] = {
 	W3(io_setup), C(io_destroy), C(io_submit), C(io_cancel), C(io_getevents),
 };
 
+/* The highest byte of the offset that makes an lseek() a command. */
+#define FIRST_COMMAND ((u64)FLEXSC_CMD(FLEXSC_CMD_DOORBELL, 0) >> 56)
+#define LAST_COMMAND ((u64)FLEXSC_CMD(FLEXSC_CMD_WAIT, 0) >> 56)
+
 static enum flexsc_call_class fcntl_class(u32 cmd)
 {
 	switch (cmd) {
@@ -225,8 +229,10 @@ static enum flexsc_call_class check_args(const struct flexsc_call *call)
 
 	switch (call->nr) {
 	case __NR_lseek:
-		/* With a client, these would be commands: FLEXSC_CMD(). */
-		return (s64)regs->si < 0 && (u32)regs->dx == SEEK_SET ?
+		/* With a client, it would be a command. */
+		return regs->si >> 56 >= FIRST_COMMAND &&
+				       regs->si >> 56 <= LAST_COMMAND &&
+				       (u32)regs->dx == SEEK_SET ?
 			       FLEXSC_CLASS_REFUSED : FLEXSC_CLASS_WORKER;
 	case __NR_close_range:
 		/* Would give the worker a descriptor table of its own. */

@@ -33,6 +33,12 @@ struct wait_terms {
 	ktime_t expires; /* KTIME_MAX: never */
 };
 
+/* With so many completions there may be more to wait for, but no need. */
+static unsigned int wait_min(const struct wait_terms *terms)
+{
+	return terms->adaptive ? min(terms->min, 1U) : terms->min;
+}
+
 static unsigned int client_completions(const struct flexsc_client *client)
 {
 	unsigned int i, n = 0;
@@ -256,19 +262,19 @@ static long wait_as_waiter(struct flexsc_client *client,
 			   struct flexsc_exec *helper,
 			   const struct wait_terms *terms)
 {
-	unsigned int min = terms->adaptive ? min(terms->min, 1U) : terms->min;
 	bool over;
 	long ret;
 
 	for (;;) {
 		if (helper)
 			flexsc_help(helper, client);
-		if (wait_is_over(client, min, terms->expires <= 0, &ret))
+		if (wait_is_over(client, wait_min(terms), terms->expires <= 0,
+				 &ret))
 			return ret;
 		if (terms->adaptive)
 			ret = sleep_adaptively(client, terms, &over);
 		else
-			ret = sleep_for_completions(client, terms, min,
+			ret = sleep_for_completions(client, terms, terms->min,
 						    terms->expires, &over);
 		if (over)
 			return ret;
@@ -294,9 +300,13 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 	if (unlikely(flags & ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
 		     terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES))
 		return -EINVAL;
+	flexsc_count(client, waits);
+	/* Nothing to wait for, nothing to do: no matter who else waits. */
+	if (!terms.help && !READ_ONCE(client->notified) &&
+	    wait_is_over(client, wait_min(&terms), !timeout_us, &ret))
+		return ret;
 	if (unlikely(cmpxchg_acquire(&client->in_wait, 0, 1)))
 		return -EBUSY;
-	flexsc_count(client, waits);
 	if (!timeout_us)
 		terms.expires = 0;
 	else if (timeout_us != FLEXSC_WAIT_FOREVER)

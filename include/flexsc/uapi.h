@@ -204,9 +204,10 @@ struct flexsc_client_header {
 /*
  * Commands on a client descriptor: lseek(client, FLEXSC_CMD(...), SEEK_SET).
  * They are lseek and not ioctl because that is the shortest way through the
- * kernel that carries an argument. A command is a negative offset, which lseek
- * of no other file takes, and which no entry may contain: an entry that makes
- * lseek with a negative offset and SEEK_SET is refused (FLEXSC_E_REFUSED).
+ * kernel that carries an argument. A command is a negative offset, which means
+ * nothing to other files, and no entry may give one: an entry that makes lseek
+ * with a command as offset and SEEK_SET is refused (FLEXSC_E_REFUSED), whatever
+ * its descriptor. Other offsets and whences: ESPIPE.
  *
  * FLEXSC_CMD_DOORBELL, argument: the pool. Wakes a worker of the pool if fewer
  *   run than may. Returns 0. EINVAL: no such pool.
