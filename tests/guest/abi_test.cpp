@@ -246,7 +246,8 @@ TEST_F(Abi, StatsCountWhatHappened) {
   EXPECT_EQ(stats.flushed, 1U);
   EXPECT_GE(stats.workers, 1U);
   EXPECT_GE(stats.doorbells, stats.wakes);
-  EXPECT_EQ(stats.batch_size[0], kCalls + 2);  // one entry at a time
+  // One entry at a time, the refused and the flushed one too.
+  EXPECT_EQ(stats.batch_size[0], kCalls + 2);
   EXPECT_EQ(stats.batches, kCalls + 2);
 }
 

@@ -61,9 +61,9 @@ TEST_F(Blocking, ClaimsBehindABlockedCallAreTakenOver) {
   for (unsigned blocked = 0; blocked < 64; blocked += 9) {
     const Rig rig({.concurrency = 1});
     const Pipe pipe = make_pipe();
-    char byte = 0;
+    pollfd watched{pipe.reader.get(), POLLIN, 0};
     for (unsigned bit = 0; bit < 64; ++bit) rig.client.fill(0, bit, call(SYS_getppid));
-    rig.client.fill(0, blocked, call(SYS_read, pipe.reader.get(), &byte, 1));
+    rig.client.fill(0, blocked, call(SYS_poll, &watched, 1, -1));
     rig.client.submit(0, ~__u64{0});
     ASSERT_EQ(rig.client.wait(63, kLong), 63);
     EXPECT_EQ(rig.client.completed(0), ~(__u64{1} << blocked));
@@ -73,6 +73,9 @@ TEST_F(Blocking, ClaimsBehindABlockedCallAreTakenOver) {
     }
     put(pipe.writer, "x");
     EXPECT_EQ(rig.client.await(0, blocked), 1);
+    const flexsc_stats stats = rig.group.stats();
+    EXPECT_EQ(stats.handed_back, 63U - blocked);
+    EXPECT_EQ(stats.blocked, 1U);
   }
 }
 
@@ -80,12 +83,13 @@ TEST_F(Blocking, ClaimsBehindABlockedCallAreTakenOver) {
 TEST_F(Blocking, ClaimsAreHandedOnAgainAndAgain) {
   const Rig rig({.concurrency = 1});
   std::vector<Pipe> pipes;
-  std::array<char, 64> bytes{};
+  std::array<pollfd, 64> watched{};
   for (unsigned bit = 0; bit < 64; ++bit) {
     rig.client.fill(0, bit, call(SYS_getppid));
     if (bit % 2 != 0) continue;
     pipes.push_back(make_pipe());
-    rig.client.fill(0, bit, call(SYS_read, pipes.back().reader.get(), &bytes[bit], 1));
+    watched[bit] = {pipes.back().reader.get(), POLLIN, 0};
+    rig.client.fill(0, bit, call(SYS_poll, &watched[bit], 1, -1));
   }
   rig.client.submit(0, ~__u64{0});
   ASSERT_EQ(rig.client.wait(32, kLong), 32);
@@ -101,18 +105,24 @@ TEST_F(Blocking, ClaimsAreHandedOnAgainAndAgain) {
 // No more workers than allowed; what finds none waits, and finally completes.
 TEST_F(Blocking, StandbyLimitIsKept) {
   const Rig rig({.concurrency = 1, .standby_max = 2}, 2);
-  const Reads reads(rig.client, 0, 40);
-  rig.client.submit(0, (__u64{1} << 40) - 1);
-  ASSERT_TRUE(eventually([&] { return rig.group.stats().blocked >= 3; }) ||
-              rig.group.stats().workers < 3);
-  for (std::size_t i = 0; i < reads.size(); ++i) {
+  constexpr unsigned kPolls = 40;
+  std::vector<Pipe> pipes;
+  std::array<pollfd, kPolls> watched{};
+  for (unsigned i = 0; i < kPolls; ++i) {
+    pipes.push_back(make_pipe());
+    watched[i] = {pipes[i].reader.get(), POLLIN, 0};
+    rig.client.fill(0, i, call(SYS_poll, &watched[i], 1, -1));
+  }
+  rig.client.submit(0, (__u64{1} << kPolls) - 1);
+  ASSERT_TRUE(eventually([&] { return rig.group.stats().blocked >= 3; }));
+  for (unsigned i = 0; i < kPolls; ++i) {
     EXPECT_LE(rig.group.stats().workers, 3U);
     EXPECT_LE(workers_of(::getpid()).size(), 3U);
-    reads.feed(i);
+    put(pipes[i].writer, "x");
   }
-  reads.expect_all();
+  for (unsigned i = 0; i < kPolls; ++i) EXPECT_EQ(rig.client.await(0, i), 1) << i;
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
-  EXPECT_TRUE(rig.group.has_executed(41));
+  EXPECT_TRUE(rig.group.has_executed(kPolls + 1));
 }
 
 // Opening a FIFO is a blocking call that no poll can foresee.
@@ -238,9 +248,9 @@ TEST_F(Blocking, NoSpareCanBeMade) {
               REQUIRE_EQ(::setrlimit(RLIMIT_NPROC, &two), 0);
               const Rig rig({.concurrency = 1});
               const Pipe pipe = make_pipe();
-              char byte = 0;
+              pollfd watched{pipe.reader.get(), POLLIN, 0};
               for (int i = 0; i < 5; ++i) {
-                rig.client.fill(0, 0, call(SYS_read, pipe.reader.get(), &byte, 1));
+                rig.client.fill(0, 0, call(SYS_poll, &watched, 1, -1));
                 for (unsigned bit = 1; bit < 64; ++bit) rig.client.fill(0, bit, call(SYS_getppid));
                 rig.client.submit(0, ~__u64{0});
                 REQUIRE(rig.client.wait(64, 50ms) <= 63);
@@ -248,6 +258,8 @@ TEST_F(Blocking, NoSpareCanBeMade) {
                 put(pipe.writer, "x");
                 REQUIRE_EQ(rig.client.wait(64, kLong), 64);
                 REQUIRE_EQ(rig.client.take(0, 0), 1);
+                char byte = 0;
+                REQUIRE_EQ(::read(pipe.reader.get(), &byte, 1), 1);
                 for (unsigned bit = 1; bit < 64; ++bit) {
                   REQUIRE_EQ(rig.client.take(0, bit), ::getppid());
                 }
@@ -255,6 +267,47 @@ TEST_F(Blocking, NoSpareCanBeMade) {
             }),
             "exit 0");
   ::chmod(FLEXSC_DEVICE, before.st_mode & 07777);
+}
+
+// Workers that wake up together do not go on together: all but as many as may run are parked.
+TEST_F(Blocking, WorkersThatWakeUpTogetherAreParked) {
+  for (const unsigned concurrency : {1U, 2U}) {
+    const Rig rig({.concurrency = concurrency, .spin_us = 0});
+    constexpr unsigned kPolls = 12;
+    const Pipe pipe = make_pipe();
+    std::array<pollfd, kPolls> watched{};
+    for (int round = 0; round < 5; ++round) {
+      for (unsigned i = 0; i < kPolls; ++i) {
+        watched[i] = {pipe.reader.get(), POLLIN, 0};
+        rig.client.fill(0, i, call(SYS_poll, &watched[i], 1, -1));
+      }
+      const __u64 before = rig.group.stats().blocked;
+      rig.client.submit(0, (1U << kPolls) - 1);
+      ASSERT_TRUE(eventually([&] { return rig.group.stats().blocked >= before + kPolls; }));
+      EXPECT_GE(rig.group.stats().workers, kPolls);
+      // One event for all of them, with more work to do at once.
+      for (unsigned i = kPolls; i < 64; ++i) rig.client.fill(0, i, call(SYS_getppid));
+      put(pipe.writer, "x");
+      rig.client.submit(0, ~__u64{0} << kPolls);
+      ASSERT_EQ(rig.client.wait(64, kLong), 64);
+      ASSERT_TRUE(eventually([&] { return rig.group.stats().running <= concurrency; }));
+      for (unsigned i = 0; i < 64; ++i) (void)rig.client.take(0, i);
+      char byte = 0;
+      ASSERT_EQ(::read(pipe.reader.get(), &byte, 1), 1);
+    }
+    EXPECT_TRUE(rig.group.has_executed(5 * 64));
+  }
+}
+
+TEST_F(Blocking, StandbyWorkersRetire) {
+  const Rig rig({.concurrency = 1, .spin_us = 0});
+  const Waiters waiters(rig.client, 0, 40);
+  ASSERT_TRUE(eventually([&] { return rig.group.stats().blocked >= 20; }));
+  EXPECT_GE(rig.group.stats().workers, 20U);
+  waiters.finish(rig.client);
+  EXPECT_TRUE(eventually([&] { return rig.group.stats().workers <= 2; }));
+  EXPECT_TRUE(eventually([] { return workers_of(::getpid()).size() <= 2; }));
+  EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
 }
 
 // Workers that were needed once do not stay for ever in the way: all of them leave with the group.

@@ -22,12 +22,7 @@ struct Victim {
       : rig({.concurrency = 2,
              .spin_us = state == Workers::kSpinning ? unsigned{FLEXSC_MAX_SPIN_US} : 0U}) {
     REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
-    if (state == Workers::kBlocked) {
-      for (unsigned i = 0; i < bytes.size(); ++i) {
-        pipes.push_back(make_pipe());
-        block_in_read(rig.client, 0, i, pipes[i], &bytes[i]);
-      }
-    }
+    if (state == Workers::kBlocked) waiters.emplace(rig.client, 0, 8);
     board->stage = 1;
     if (state == Workers::kExecuting) {
       std::thread([this] {
@@ -36,8 +31,7 @@ struct Victim {
     }
   }
   Rig rig;
-  std::vector<Pipe> pipes;
-  std::array<char, 8> bytes{};
+  std::optional<Waiters> waiters;
 };
 
 constexpr std::array kStates = {Workers::kSpinning, Workers::kParked, Workers::kBlocked,
@@ -125,7 +119,7 @@ TEST_F(Death, DyingParentOfRunningReads) {
     Child child([&] {
       const Rig rig;
       char byte = 0;
-      block_in_read(rig.client, 0, 0, pipe, &byte);
+      wait_in_read(rig.client, 0, 0, pipe, &byte);
       board->stage = 1;
       std::this_thread::sleep_for(kLong);
     });

@@ -47,12 +47,7 @@ TEST_F(Exec, WithCallsInFlight) {
     EXPECT_EQ(in_child([i] {
                 const Rig rig(
                     {.concurrency = 2, .spin_us = i % 2 == 0 ? 0U : unsigned{FLEXSC_MAX_SPIN_US}});
-                std::vector<Pipe> pipes;
-                std::array<char, 8> bytes{};
-                for (unsigned bit = 0; bit < bytes.size(); ++bit) {
-                  pipes.push_back(make_pipe());
-                  block_in_read(rig.client, 0, bit, pipes[bit], &bytes[bit]);
-                }
+                const Waiters waiters(rig.client, 0, 8);
                 exec_new_program(rig, false);
               }),
               "exit 0");
@@ -78,9 +73,7 @@ TEST_F(Exec, FromAThreadThatIsNotTheOwner) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(in_child([] {
                 const Rig rig;
-                const Pipe pipe = make_pipe();
-                char byte = 0;
-                block_in_read(rig.client, 0, 0, pipe, &byte);
+                const Waiters waiters(rig.client, 0, 2);
                 std::thread([&] { exec_new_program(rig, false); }).join();
               }),
               "exit 0");

@@ -17,12 +17,7 @@ class Freezer : public GuestTest {};
 std::unique_ptr<Child> busy_child(const SharedBoard& board, unsigned spin_us) {
   auto child = std::make_unique<Child>([&] {
     const Rig rig({.spin_us = spin_us});
-    std::vector<Pipe> pipes;
-    std::array<char, 4> bytes{};
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-      pipes.push_back(make_pipe());
-      block_in_read(rig.client, 0, 10 + i, pipes[i], &bytes[i]);
-    }
+    const Waiters waiters(rig.client, 10, 4);
     for (;;) {
       REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
       ++board->count;

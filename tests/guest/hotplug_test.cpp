@@ -18,9 +18,7 @@ TEST_F(Hotplug, CpuOfTheWorkersGoesAndComes) {
   if (::access(kOnline.c_str(), W_OK) != 0) GTEST_SKIP() << "CPU 1 cannot be taken away";
   for (const unsigned spin_us : {0U, 1000U}) {
     const Rig rig({.concurrency = 1, .spin_us = spin_us, .cpus = CpuMask{0x02}});
-    const Pipe pipe = make_pipe();
-    char byte = 0;
-    block_in_read(rig.client, 0, 3, pipe, &byte);
+    const Waiters waiters(rig.client, 3, 2);
     for (int i = 0; i < 3; ++i) {
       ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());
       ASSERT_TRUE(write_file(kOnline, "0"));
@@ -28,8 +26,7 @@ TEST_F(Hotplug, CpuOfTheWorkersGoesAndComes) {
       ASSERT_TRUE(write_file(kOnline, "1"));
       for (int n = 0; n < 50; ++n) ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());
     }
-    put(pipe.writer, "x");
-    EXPECT_EQ(rig.client.await(0, 3), 1);
+    waiters.finish(rig.client);
   }
 }
 

@@ -42,9 +42,7 @@ void require_inert(int group_fd, int client_fd, std::size_t bytes) {
 
 TEST_F(Inherit, ForkedChildHasNeitherPagesNorRights) {
   const Rig rig;
-  const Pipe pipe = make_pipe();
-  char byte = 0;
-  block_in_read(rig.client, 0, 9, pipe, &byte);
+  const Waiters waiters(rig.client, 9, 2);
   EXPECT_EQ(in_child([&] {
               unsigned char resident = 0;
               REQUIRE_EQ(::mincore(rig.client.base(), 4096, &resident), -1);
@@ -61,8 +59,7 @@ TEST_F(Inherit, ForkedChildHasNeitherPagesNorRights) {
   // The child closed its copies when it ended: the parent does not notice.
   EXPECT_EQ(rig.client.state(), __u32{FLEXSC_STATE_OPEN});
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
-  put(pipe.writer, "x");
-  EXPECT_EQ(rig.client.await(0, 9), 1);
+  waiters.finish(rig.client);
 }
 
 TEST_F(Inherit, ForksUnderLoad) {
@@ -161,9 +158,7 @@ TEST_F(Inherit, PassedDescriptorsAreInert) {
   });
   EXPECT_EQ(in_child([&] {
               const Rig rig;
-              const Pipe pipe = make_pipe();
-              char byte = 0;
-              block_in_read(rig.client, 0, 0, pipe, &byte);
+              const Waiters waiters(rig.client, 10, 2);
               send_fds(here.get(), {rig.group.fd(), rig.client.fd()});
               REQUIRE(eventually([&] { return board->stage == 1; }));
               REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
@@ -181,9 +176,7 @@ TEST_F(Inherit, DescriptorsLostInASocket) {
     ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
     {
       const Rig rig;
-      const Pipe pipe = make_pipe();
-      char byte = 0;
-      block_in_read(rig.client, 0, 0, pipe, &byte);
+      const Waiters waiters(rig.client, 0, 2);
       send_fds(ends[0], {rig.group.fd(), rig.client.fd()});
       send_fds(ends[1], {ends[0], ends[1]});
     }

@@ -77,12 +77,7 @@ TEST_F(JobControl, StopWhileWorkersAreParked) {
 TEST_F(JobControl, StopWhileWorkersAreBlocked) {
   run_stops([](const SharedBoard& board) {
     const Rig rig;
-    std::vector<Pipe> pipes;
-    std::array<char, 4> bytes{};
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-      pipes.push_back(make_pipe());
-      block_in_read(rig.client, 0, 10 + i, pipes[i], &bytes[i]);
-    }
+    const Waiters waiters(rig.client, 10, 4);
     call_for_ever(rig.client, board);
   });
 }
@@ -116,8 +111,11 @@ TEST_F(JobControl, BlockedCallSurvivesAStop) {
   Child child([&] {
     const Rig rig;
     char byte = 0;
-    block_in_read(rig.client, 0, 0, pipe, &byte);
+    pollfd watched{};
+    block_in_poll(rig.client, 0, 1, pipe, &watched);
     board->stage = 1;
+    REQUIRE_EQ(rig.client.await(0, 1), 1);
+    wait_in_read(rig.client, 0, 0, pipe, &byte);
     REQUIRE_EQ(rig.client.await(0, 0), 1);
     REQUIRE_EQ(byte, 'z');
   });

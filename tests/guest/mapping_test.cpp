@@ -61,7 +61,7 @@ TEST_F(Mapping, BufferUnmappedDuringTheCall) {
   const Pipe pipe = make_pipe();
   void* buffer = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(buffer, MAP_FAILED);
-  block_in_read(rig.client, 0, 0, pipe, static_cast<char*>(buffer));
+  wait_in_read(rig.client, 0, 0, pipe, static_cast<char*>(buffer));
   ASSERT_EQ(::munmap(buffer, 4096), 0);
   put(pipe.writer, "x");
   EXPECT_EQ(rig.client.await(0, 0), -EFAULT);

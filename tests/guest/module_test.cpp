@@ -76,9 +76,7 @@ TEST_F(Module, InUseCannotBeUnloaded) {
   }
   {
     const Rig rig;
-    const Pipe pipe = make_pipe();
-    char byte = 0;
-    block_in_read(rig.client, 0, 0, pipe, &byte);
+    const Waiters waiters(rig.client, 1, 2);
     for (int i = 0; i < 20; ++i) EXPECT_EQ(unload(), -EWOULDBLOCK) << "workers";
     EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid()) << "and it still works";
   }
@@ -91,9 +89,7 @@ TEST_F(Module, LoadedAndUnloadedTenTimes) {
     ASSERT_EQ(load(), 0) << "round " << i;
     make_node();
     const Rig rig;
-    const Pipe pipe = make_pipe();
-    char byte = 0;
-    block_in_read(rig.client, 0, 1, pipe, &byte);
+    const Waiters waiters(rig.client, 1, 2);
     ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid());
   }
 }
@@ -116,9 +112,7 @@ TEST_F(Module, UnloadedUnderLeavingWorkers) {
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ(in_child([] {
                 const Rig rig;
-                const Pipe pipe = make_pipe();
-                char byte = 0;
-                block_in_read(rig.client, 0, 0, pipe, &byte);
+                const Waiters waiters(rig.client, 0, 2);
                 ::kill(::getpid(), SIGKILL);
               }),
               "signal 9");

@@ -94,7 +94,7 @@ TEST_F(Pages, PostedTwice) {
   const Pipe pipe = make_pipe();
   std::array<char, 2> bytes{};
   for (int i = 0; i < 50; ++i) {
-    block_in_read(rig.client, 0, 1, pipe, bytes.data());
+    wait_in_read(rig.client, 0, 1, pipe, bytes.data());
     rig.client.submit(0, 2);
     put(pipe.writer, "ab");
     ASSERT_TRUE(eventually([&] { return readable(pipe.reader) == 0; }));

@@ -24,25 +24,25 @@ class Policy : public GuestTest {
 using Numbers = std::vector<long>;
 
 const Numbers kWorker = {
-    SYS_read,      SYS_write,       SYS_readv,      SYS_writev,    SYS_pread64,  SYS_pwrite64,
-    SYS_preadv2,   SYS_pwritev2,    SYS_open,       SYS_openat,    SYS_openat2,  SYS_close,
-    SYS_dup,       SYS_dup2,        SYS_dup3,       SYS_lseek,     SYS_fsync,    SYS_fdatasync,
-    SYS_fallocate, SYS_ftruncate,   SYS_sendfile,   SYS_splice,    SYS_stat,     SYS_fstat,
-    SYS_lstat,     SYS_newfstatat,  SYS_statx,      SYS_access,    SYS_readlink, SYS_getdents64,
-    SYS_getcwd,    SYS_rename,      SYS_link,       SYS_unlink,    SYS_symlink,  SYS_mkdir,
-    SYS_rmdir,     SYS_chmod,       SYS_socket,     SYS_bind,      SYS_listen,   SYS_connect,
-    SYS_accept,    SYS_accept4,     SYS_recvfrom,   SYS_sendto,    SYS_recvmsg,  SYS_sendmsg,
-    SYS_shutdown,  SYS_getsockname, SYS_setsockopt, SYS_epoll_ctl, SYS_eventfd2, SYS_pipe2,
-    SYS_mmap,      SYS_munmap,      SYS_mprotect,   SYS_madvise,   SYS_getpid,   SYS_getppid,
-    SYS_getuid,    SYS_poll,        SYS_nanosleep,  SYS_getrandom, SYS_uname,    SYS_memfd_create,
-    FLEXSC_NR_NOP};
+    SYS_read,        SYS_write,      SYS_readv,     SYS_writev,   SYS_pread64,      SYS_pwrite64,
+    SYS_preadv2,     SYS_pwritev2,   SYS_open,      SYS_openat,   SYS_openat2,      SYS_close,
+    SYS_dup,         SYS_dup2,       SYS_dup3,      SYS_fsync,    SYS_fdatasync,    SYS_fallocate,
+    SYS_ftruncate,   SYS_sendfile,   SYS_splice,    SYS_stat,     SYS_fstat,        SYS_lstat,
+    SYS_newfstatat,  SYS_statx,      SYS_access,    SYS_readlink, SYS_getdents64,   SYS_getcwd,
+    SYS_rename,      SYS_link,       SYS_unlink,    SYS_symlink,  SYS_mkdir,        SYS_rmdir,
+    SYS_chmod,       SYS_socket,     SYS_bind,      SYS_listen,   SYS_connect,      SYS_accept,
+    SYS_accept4,     SYS_recvfrom,   SYS_sendto,    SYS_recvmsg,  SYS_sendmsg,      SYS_shutdown,
+    SYS_getsockname, SYS_setsockopt, SYS_epoll_ctl, SYS_eventfd2, SYS_pipe2,        SYS_mmap,
+    SYS_munmap,      SYS_mprotect,   SYS_madvise,   SYS_getpid,   SYS_getppid,      SYS_getuid,
+    SYS_poll,        SYS_nanosleep,  SYS_getrandom, SYS_uname,    SYS_memfd_create, FLEXSC_NR_NOP};
 
 // They work on the calling thread, or wait for something that only another entry may bring.
 const Numbers kCaller = {SYS_gettid, SYS_getcpu,    SYS_chdir,     SYS_fchdir,    SYS_umask,
                          SYS_alarm,  SYS_setitimer, SYS_getrusage, SYS_signalfd4, SYS_rt_sigaction};
 
-const Numbers kArguments = {SYS_ioctl,      SYS_futex,       SYS_ppoll, SYS_fcntl, SYS_pselect6,
-                            SYS_epoll_wait, SYS_epoll_pwait, SYS_flock, SYS_wait4, SYS_close_range};
+const Numbers kArguments = {SYS_ioctl,    SYS_futex,       SYS_ppoll,       SYS_fcntl,
+                            SYS_pselect6, SYS_epoll_wait,  SYS_epoll_pwait, SYS_flock,
+                            SYS_wait4,    SYS_close_range, SYS_lseek};
 
 const Numbers kRefused = {SYS_exit,
                           SYS_exit_group,

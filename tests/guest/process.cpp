@@ -157,9 +157,37 @@ std::string in_child(const std::function<void()>& body, std::chrono::seconds lim
   return Child(body).join(limit);
 }
 
-void block_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to) {
+void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to) {
   REQUIRE_EQ(client.post(page, bit, call(SYS_read, pipe.reader.get(), to, 1)), 0);
   wait_for_stage([&] { return (client.submitted(page) >> bit & 1) == 0; }, "claim of a read");
+}
+
+void block_in_poll(const Client& client, unsigned page, unsigned bit, const Pipe& pipe,
+                   pollfd* watched) {
+  *watched = {pipe.reader.get(), POLLIN, 0};
+  REQUIRE_EQ(client.post(page, bit, call(SYS_poll, watched, 1, -1)), 0);
+  wait_for_stage([&] { return (client.submitted(page) >> bit & 1) == 0; }, "claim of a poll");
+}
+
+Waiters::Waiters(const Client& client, unsigned from, unsigned count, unsigned page)
+    : from_(from), page_(page), bytes_(count), watched_(count) {
+  for (unsigned i = 0; i < count; ++i) {
+    pipes_.push_back(make_pipe());
+    if (is_read(i)) {
+      wait_in_read(client, page, from + i, pipes_[i], &bytes_[i]);
+    } else {
+      block_in_poll(client, page, from + i, pipes_[i], &watched_[i]);
+    }
+  }
+}
+
+void Waiters::finish(const Client& client) const {
+  for (unsigned i = 0; i < size(); ++i) {
+    REQUIRE(!client.done(page_, from_ + i));
+    feed(i);
+    REQUIRE_EQ(client.await(page_, from_ + i), 1);
+    if (is_read(i)) REQUIRE_EQ(byte(i), 'w');
+  }
 }
 
 }  // namespace flexsc_guest

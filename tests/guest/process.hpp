@@ -5,6 +5,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -77,8 +78,33 @@ class Child {
 /// Runs body in a child and returns how it ended.
 std::string in_child(const std::function<void()>& body, std::chrono::seconds limit = kLong);
 
-/// A worker that sleeps inside a call: posted and seen to be claimed.
-void block_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to);
+/// A call that waits for its file, which holds no worker: posted and seen to be claimed.
+void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to);
+/// A worker that sleeps inside a call until the pipe can be read: posted and seen to be claimed.
+void block_in_poll(const Client& client, unsigned page, unsigned bit, const Pipe& pipe,
+                   pollfd* watched);
+
+/// Calls at (page, from) and behind it that wait, each until something comes into a pipe of its
+/// own: reads, which hold no worker, and polls, which do, in turn. All are claimed.
+class Waiters {
+ public:
+  Waiters(const Client& client, unsigned from, unsigned count, unsigned page = 0);
+  [[nodiscard]] unsigned size() const { return static_cast<unsigned>(pipes_.size()); }
+  void feed(unsigned i) const { put(pipes_[i].writer, "w"); }
+  [[nodiscard]] const Pipe& pipe(unsigned i) const { return pipes_[i]; }
+  static bool is_read(unsigned i) { return i % 2 == 0; }
+  /// What a read has got.
+  [[nodiscard]] char byte(unsigned i) const { return bytes_[i]; }
+  /// Ends all of them and takes their results.
+  void finish(const Client& client) const;
+
+ private:
+  unsigned from_;
+  unsigned page_;
+  std::vector<Pipe> pipes_;
+  std::vector<char> bytes_;
+  std::vector<pollfd> watched_;
+};
 
 /// What main() does for the program that the exec tests start; -1 if it is not one of theirs.
 int exec_entry(int argc, char** argv);

@@ -31,9 +31,7 @@ class Signals : public GuestTest {
 // an unblocked worker the application lost it.
 TEST_F(Signals, ProcessDirectedSignalWaitsForTheApplication) {
   const Rig rig({.spin_us = 200});
-  const Pipe pipe = make_pipe();
-  char byte = 0;
-  block_in_read(rig.client, 0, 63, pipe, &byte);
+  const Waiters waiters(rig.client, 62, 2);
   sigset_t none;
   ::sigemptyset(&none);
   const timespec limit{60, 0};
@@ -45,8 +43,7 @@ TEST_F(Signals, ProcessDirectedSignalWaitsForTheApplication) {
     ASSERT_EQ(rig.client.run(SYS_getppid), ::getppid()) << "a worker runs with it pending";
     ASSERT_EQ(::sigtimedwait(&usr2_, nullptr, &limit), SIGUSR2);
   }
-  put(pipe.writer, "x");
-  EXPECT_EQ(rig.client.await(0, 63), 1);
+  waiters.finish(rig.client);
 }
 
 TEST_F(Signals, HandlersRunInApplicationThreads) {
@@ -97,9 +94,7 @@ TEST_F(Signals, SelfKillThroughAWorker) {
   }
   EXPECT_EQ(in_child([] {
               const Rig child;
-              const Pipe pipe = make_pipe();
-              char byte = 0;
-              block_in_read(child.client, 0, 1, pipe, &byte);
+              const Waiters waiters(child.client, 1, 2);
               child.client.post(0, 0, call(SYS_kill, ::getpid(), SIGTERM));
               std::this_thread::sleep_for(kLong);
             }),
@@ -109,12 +104,7 @@ TEST_F(Signals, SelfKillThroughAWorker) {
 // A blocked worker woken by a signal that is not for it restarts the call: no EINTR in a result.
 TEST_F(Signals, BlockedCallsAreNotInterrupted) {
   const Rig rig;
-  std::vector<Pipe> pipes;
-  std::array<char, 8> bytes{};
-  for (unsigned i = 0; i < bytes.size(); ++i) {
-    pipes.push_back(make_pipe());
-    block_in_read(rig.client, 0, i, pipes[i], &bytes[i]);
-  }
+  const Waiters waiters(rig.client, 0, 8);
   const timespec limit{60, 0};
   for (int i = 0; i < 100; ++i) {
     ::kill(::getpid(), SIGUSR2);
@@ -124,11 +114,7 @@ TEST_F(Signals, BlockedCallsAreNotInterrupted) {
     }
   }
   EXPECT_EQ(rig.client.completions(), 0U);
-  for (unsigned i = 0; i < bytes.size(); ++i) {
-    put(pipes[i].writer, "y");
-    EXPECT_EQ(rig.client.await(0, i), 1);
-    EXPECT_EQ(bytes[i], 'y');
-  }
+  waiters.finish(rig.client);
 }
 
 }  // namespace

@@ -18,26 +18,17 @@ class Stop : public GuestTest {};
 TEST_F(Stop, GroupClosedWithBlockedCalls) {
   for (int round = 0; round < 20; ++round) {
     Rig rig({.concurrency = 1});
-    std::vector<Pipe> pipes;
-    std::array<char, 16> bytes{};
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-      pipes.push_back(make_pipe());
-      block_in_read(rig.client, 0, i, pipes[i], &bytes[i]);
-    }
+    const Waiters waiters(rig.client, 0, 16);
     rig.group.close();
     ASSERT_TRUE(eventually([&] { return rig.client.state() == FLEXSC_STATE_CLOSED; }));
-    const auto settled = [&] {
-      return (rig.client.completed(0) | rig.client.submitted(0)) == 0xffff;
-    };
+    const auto settled = [&] { return rig.client.completed(0) == 0xffff; };
     ASSERT_TRUE(eventually(settled));
     ASSERT_TRUE(eventually([] { return workers_of(::getpid()).empty(); }));
-    for (unsigned i = 0; i < bytes.size(); ++i) {
-      if (rig.client.done(0, i)) {
-        EXPECT_EQ(rig.client.take(0, i), -FLEXSC_E_STOPPED) << i;
-      }
-      put(pipes[i].writer, "x");
-      EXPECT_EQ(readable(pipes[i].reader), 1);
-      EXPECT_EQ(bytes[i], 0);
+    for (unsigned i = 0; i < waiters.size(); ++i) {
+      EXPECT_EQ(rig.client.take(0, i), -FLEXSC_E_STOPPED) << i;
+      waiters.feed(i);
+      EXPECT_EQ(readable(waiters.pipe(i).reader), 1);
+      EXPECT_EQ(waiters.byte(i), 0);
     }
   }
 }
@@ -102,32 +93,28 @@ TEST_F(Stop, PagesStayAfterTheDescriptors) {
   EXPECT_EQ(rig.client.header().abi_version, __u32{FLEXSC_ABI_VERSION});
 }
 
-// The worker goes on in pages that nobody else has any more.
+// What sleeps in a call goes on in pages that nobody else has any more, what waits for its file is
+// forgotten and takes nothing from it.
 TEST_F(Stop, ClientClosedAndUnmappedWithCallsInFlight) {
   const Rig rig;
   for (int round = 0; round < 30; ++round) {
-    std::vector<Pipe> pipes;
-    std::array<char, 8> bytes{};
-    {
-      const Client other(rig.group, 3);
-      for (unsigned i = 0; i < bytes.size(); ++i) {
-        pipes.push_back(make_pipe());
-        block_in_read(other, i % 3, i, pipes[i], &bytes[i]);
-      }
-    }
+    std::optional<Client> other(std::in_place, rig.group, 3);
+    const Waiters waiters(*other, 7, 8, 2);
+    other.reset();
     EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
     // A new client where the old one was: results of the old one must not appear in it.
     const Client next(rig.group, 3);
-    for (unsigned i = 0; i < bytes.size(); ++i) put(pipes[i].writer, "c");
-    for (const Pipe& pipe : pipes) {
-      ASSERT_TRUE(eventually([&] { return readable(pipe.reader) == 0; })) << "begun calls finish";
-    }
+    for (unsigned i = 0; i < waiters.size(); ++i) waiters.feed(i);
+    ASSERT_TRUE(eventually([&] { return rig.group.stats().waiting == 0; }));
     EXPECT_EQ(next.run(SYS_getppid), ::getppid());
     for (unsigned page = 0; page < 3; ++page) {
       EXPECT_EQ(next.completed(page), 0U);
       EXPECT_EQ(next.submitted(page), 0U);
     }
-    EXPECT_EQ(bytes, (std::array<char, 8>{'c', 'c', 'c', 'c', 'c', 'c', 'c', 'c'}));
+    for (unsigned i = 0; i < waiters.size(); ++i) {
+      EXPECT_EQ(readable(waiters.pipe(i).reader), 1) << i;
+      EXPECT_EQ(waiters.byte(i), 0) << i;
+    }
   }
 }
 

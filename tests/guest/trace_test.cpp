@@ -28,15 +28,12 @@ class Trace : public GuestTest {
 std::unique_ptr<Child> caller(const SharedBoard& board, unsigned spin_us) {
   auto child = std::make_unique<Child>([&] {
     const Rig rig({.spin_us = spin_us});
-    const Pipe pipe = make_pipe();
-    char byte = 0;
-    block_in_read(rig.client, 0, 5, pipe, &byte);
+    const Waiters waiters(rig.client, 5, 2);
     while (board->stage != 2) {
       REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
       ++board->count;
     }
-    put(pipe.writer, "x");
-    REQUIRE_EQ(rig.client.await(0, 5), 1);
+    waiters.finish(rig.client);
     board->value = rig.client.state();
   });
   REQUIRE(eventually([&] { return board->count > 10; }));

@@ -98,7 +98,7 @@ TEST_F(Wait, CompletionWakesASleeper) {
   const Pipe pipe = make_pipe();
   char byte = 0;
   for (int i = 0; i < 50; ++i) {
-    block_in_read(rig.client, 0, 0, pipe, &byte);
+    wait_in_read(rig.client, 0, 0, pipe, &byte);
     Caller waiter([&] { return rig.client.wait(1, -1ns); });
     if (i % 2 == 0) {
       ASSERT_TRUE(asleep(waiter.tid));
@@ -134,7 +134,7 @@ TEST_F(Wait, WaiterForSomeIsNotHappyWithFewer) {
   const Rig rig;
   Pipe pipe = make_pipe();
   std::array<char, 3> bytes{};
-  for (unsigned bit = 0; bit < 3; ++bit) block_in_read(rig.client, 0, bit, pipe, &bytes[bit]);
+  for (unsigned bit = 0; bit < 3; ++bit) wait_in_read(rig.client, 0, bit, pipe, &bytes[bit]);
   Caller waiter([&] { return rig.client.wait(3, -1ns); });
   ASSERT_TRUE(asleep(waiter.tid));
   put(pipe.writer, "a");
