@@ -180,6 +180,7 @@ struct flexsc_client {
 	 * for the next one, as posted entries do.
 	 */
 	bool helps;
+	u64 nr_helped; /* claims by helpers */
 	/* That thread as an executor. Read by CANCEL, under group->lock. */
 	struct flexsc_exec *helper;
 	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE. */

@@ -137,6 +137,8 @@ static void helper_begin(struct flexsc_client *client,
 			 struct flexsc_exec *helper)
 {
 	flexsc_exec_init(helper, FLEXSC_BY_HELPER, client->group->pools);
+	/* It counts on from where the last helper of the client was. */
+	helper->nr_claims = client->nr_helped;
 	flexsc_exec_begin(helper);
 	/* What it says before that it is there; CANCEL makes us pass a barrier. */
 	smp_store_release(&client->helper, helper);
@@ -145,6 +147,7 @@ static void helper_begin(struct flexsc_client *client,
 static void helper_end(struct flexsc_client *client, struct flexsc_exec *helper)
 {
 	flexsc_exec_end(helper);
+	client->nr_helped = helper->nr_claims;
 	/*
 	 * helper before nr_cancels; a CANCEL has the other order and makes this
 	 * CPU pass a full barrier in between. So either it finds no helper, or
