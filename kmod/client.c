@@ -38,12 +38,10 @@ static void client_free(struct flexsc_client *client)
 	kfree(client);
 }
 
-void flexsc_client_put(struct flexsc_client *client)
+void flexsc_client_free(struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
 
-	if (!refcount_dec_and_test(&client->ref))
-		return;
 	account_locked_vm(group->mm, client_region_pages(client), false);
 	client_free(client);
 	flexsc_group_put(group);
@@ -67,15 +65,37 @@ static long client_doorbell(struct flexsc_client *client, u64 pool)
 	return 0;
 }
 
+/* See FLEXSC_CMD(). */
+static __always_inline long client_command(struct flexsc_client *client,
+					   unsigned int op, u64 arg)
+{
+	/* What is complete can be waited for in a stopped group too. */
+	if (op == FLEXSC_CMD_WAIT)
+		return flexsc_client_wait(client, arg);
+	if (unlikely(op == FLEXSC_CMD_DOORBELL && arg >= FLEXSC_MAX_POOLS))
+		return -EINVAL;
+	if (unlikely(op != FLEXSC_CMD_DOORBELL && arg))
+		return -EINVAL;
+	if (unlikely(flexsc_group_stopped(client->group)))
+		return -ESHUTDOWN;
+	if (op == FLEXSC_CMD_FLUSH)
+		return flexsc_client_flush(client);
+	if (op == FLEXSC_CMD_DOORBELL)
+		return client_doorbell(client, arg);
+	if (op != FLEXSC_CMD_NOTIFY)
+		return -EINVAL;
+	flexsc_client_notify(client);
+	return 0;
+}
+
 /*
- * The commands, see FLEXSC_CMD(). The call that makes one may hold no reference
+ * The commands. The call that makes one may hold no reference
  * to the file, if the process has one thread, and a call of a flush may close
  * it: the client has to be held.
  */
 static loff_t client_llseek(struct file *file, loff_t offset, int whence)
 {
 	struct flexsc_client *client = file->private_data;
-	u64 arg = offset & GENMASK_ULL(55, 0);
 	long ret;
 
 	if (unlikely(offset >= 0 || whence != SEEK_SET))
@@ -84,37 +104,8 @@ static loff_t client_llseek(struct file *file, loff_t offset, int whence)
 	if (unlikely(ret))
 		return ret;
 	refcount_inc(&client->ref);
-	switch ((offset >> 56) & 0x7f) {
-	case FLEXSC_CMD_WAIT:
-		/* What is complete can be waited for in a stopped group too. */
-		ret = flexsc_client_wait(client, arg);
-		break;
-	case FLEXSC_CMD_FLUSH:
-		ret = -EINVAL;
-		if (unlikely(arg))
-			break;
-		ret = -ESHUTDOWN;
-		if (likely(!flexsc_group_stopped(client->group)))
-			ret = flexsc_client_flush(client);
-		break;
-	case FLEXSC_CMD_DOORBELL:
-		ret = -ESHUTDOWN;
-		if (likely(!flexsc_group_stopped(client->group)))
-			ret = client_doorbell(client, arg);
-		break;
-	case FLEXSC_CMD_NOTIFY:
-		ret = -EINVAL;
-		if (unlikely(arg))
-			break;
-		ret = -ESHUTDOWN;
-		if (likely(!flexsc_group_stopped(client->group))) {
-			flexsc_client_notify(client);
-			ret = 0;
-		}
-		break;
-	default:
-		ret = -EINVAL;
-	}
+	ret = client_command(client, (offset >> 56) & 0x7f,
+			     offset & GENMASK_ULL(55, 0));
 	flexsc_client_put(client);
 	return ret;
 }

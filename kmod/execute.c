@@ -385,8 +385,6 @@ static void count_claim(struct flexsc_exec *exec, unsigned int size,
 	struct flexsc_pool *pool = exec->pool;
 	unsigned int bucket = ilog2(size);
 
-	flexsc_count(client, batches);
-	flexsc_count(pool, batches);
 	flexsc_count(client, batch_size[bucket]);
 	flexsc_count(pool, batch_size[bucket]);
 	if (exec->worker) {
@@ -426,7 +424,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 		unsigned int end = bit + min(run, together);
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, entries, page, bit, end, FLEXSC_CALL_PLAIN,
+		bit = flexsc_run(exec, client, page, bit, end, FLEXSC_CALL_PLAIN,
 				 true, &odd);
 		executed += show_done(exec, bit);
 		if (bit == end || !(exec->claim & BIT_ULL(bit)))

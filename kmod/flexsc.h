@@ -67,7 +67,7 @@ struct flexsc_tally {
 	u64 stopped;
 	u64 cancelled;
 	u64 timed_out;
-	u64 batches;
+	u64 batches; /* added up when it is asked for */
 	u64 armed;
 	u64 blocked;
 	u64 handed_back;
@@ -335,17 +335,39 @@ void flexsc_tally_add(struct flexsc_tally *to,
 /* client.c */
 struct flexsc_client *flexsc_client_of(struct file *file);
 int flexsc_client_create(struct flexsc_group *group, void __user *arg);
-void flexsc_client_put(struct flexsc_client *client);
+void flexsc_client_free(struct flexsc_client *client);
 void flexsc_client_ready(struct flexsc_client *client, struct flexsc_pool *pool);
+
+static inline void flexsc_client_put(struct flexsc_client *client)
+{
+	if (unlikely(refcount_dec_and_test(&client->ref)))
+		flexsc_client_free(client);
+}
 
 /* wait.c */
 long flexsc_client_wait(struct flexsc_client *client, u64 arg);
 void flexsc_client_notify(struct flexsc_client *client);
-void flexsc_client_completed(struct flexsc_client *client);
+void flexsc_client_wake(struct flexsc_client *client);
 void flexsc_client_completed_locked(struct flexsc_client *client);
 void flexsc_client_wake_locked(struct flexsc_client *client);
 
+/*
+ * Called after completion bits were set, by the atomic that set them: wakes the
+ * thread in WAIT if that has what it waits for.
+ */
+static inline void flexsc_client_completed(struct flexsc_client *client)
+{
+	/*
+	 * Completion bits before waiter. Pairs with set_current_state() in
+	 * wait.c: either we see the waiter or it sees the bits.
+	 */
+	smp_mb__after_atomic();
+	if (unlikely(READ_ONCE(client->waiter)))
+		flexsc_client_wake(client);
+}
+
 /* help.c */
+bool flexsc_help_plain(struct flexsc_client *client);
 void flexsc_help(struct flexsc_exec *exec, struct flexsc_client *client);
 bool flexsc_help_wanted(struct flexsc_client *client);
 

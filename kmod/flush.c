@@ -48,28 +48,43 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	return flexsc_is_odd(result) ? flush_interrupted(exec, result) : result;
 }
 
-/*
- * Executes the entries of one word, which has some. Returns how many, and adds
- * those whose calls are counted elsewhere, or were not made, to *uncounted.
- */
-static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
-			       u64 bits, unsigned int *uncounted)
+/* Makes exec one that the slower code can use. */
+static void flush_exec_init(struct flexsc_exec *exec,
+			    struct flexsc_client *client)
 {
-	struct flexsc_client *client = exec->client;
-	struct flexsc_entry *entries = client->pages[page];
-	u64 claimed = bits, later = 0;
+	exec->mode = FLEXSC_BY_FLUSH;
+	exec->pool = NULL;
+	exec->worker = NULL;
+	exec->client = client;
+	exec->stop = false;
+	exec->interrupt = false;
+	exec->interrupted = false;
+	exec->not_made = false;
+}
 
-	while (bits && likely(!exec->stop)) {
+/*
+ * Executes the entries of one word, which has some. Returns those that are left
+ * because the caller has to return to user space first, and adds those whose
+ * calls were not made, or are counted elsewhere, to *uncounted.
+ */
+static u64 flush_word(struct flexsc_exec *exec, struct flexsc_client *client,
+		      unsigned int page, const u64 claimed, unsigned int *uncounted)
+{
+	struct flexsc_entry *entries = client->pages[page];
+	u64 bits = claimed, later = 0;
+	bool stop = false;
+
+	do {
 		unsigned int bit = __ffs64(bits);
 		u64 others = ~(bits >> bit);
 		unsigned int end = bit + (others ? __ffs64(others) :
 						   FLEXSC_PAGE_ENTRIES);
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, entries, page, bit, end, FLEXSC_CALL_FLUSHED,
-				 false, &odd);
+		bit = flexsc_run(exec, client, page, bit, end,
+				 FLEXSC_CALL_FLUSHED, false, &odd);
 		if (unlikely(bit < end)) {
-			exec->not_made = false;
+			flush_exec_init(exec, client);
 			result = odd ? flush_interrupted(exec, odd) :
 				       flush_entry(exec, &entries[bit], page, bit);
 			if (result == -FLEXSC_LATER) {
@@ -83,16 +98,14 @@ static unsigned int flush_word(struct flexsc_exec *exec, unsigned int page,
 						      result);
 				WRITE_ONCE(entries[bit].result, result);
 			}
+			stop = exec->stop;
 			bit++;
 		}
 		bits = bit < FLEXSC_PAGE_ENTRIES ? bits & (~0ULL << bit) : 0;
-	}
+	} while (bits && !stop);
 
 	flexsc_complete(client, page, claimed & ~bits & ~later);
-	if (unlikely(bits))
-		atomic64_or(bits, (atomic64_t *)&client->header->submission
-					  [FLEXSC_QUEUE_FLUSH].page[page]);
-	return hweight64(claimed ^ bits);
+	return bits;
 }
 
 long flexsc_client_flush(struct flexsc_client *client)
@@ -103,17 +116,9 @@ long flexsc_client_flush(struct flexsc_client *client)
 	unsigned int page, uncounted = 0;
 	long n = 0;
 
-	exec.mode = FLEXSC_BY_FLUSH;
-	exec.pool = NULL;
-	exec.worker = NULL;
-	exec.client = client;
-	exec.stop = false;
-	exec.interrupt = false;
-	exec.interrupted = false;
-
-	for (page = 0; page < client->nr_pages && !exec.stop; page++) {
+	for (page = 0; page < client->nr_pages; page++) {
 		unsigned int size;
-		u64 bits;
+		u64 bits, left;
 
 		if (!READ_ONCE(words[page]))
 			continue;
@@ -125,11 +130,14 @@ long flexsc_client_flush(struct flexsc_client *client)
 		if (unlikely(!bits))
 			continue;
 		trace_flexsc_claim(client, FLEXSC_QUEUE_FLUSH, page, bits);
-		exec.page = page;
-		size = flush_word(&exec, page, bits, &uncounted);
-		flexsc_count(client, batches);
+		left = flush_word(&exec, client, page, bits, &uncounted);
+		size = hweight64(bits ^ left);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		n += size;
+		if (unlikely(left)) {
+			atomic64_or(left, (atomic64_t *)&words[page]);
+			break;
+		}
 		if (unlikely(need_resched()))
 			cond_resched();
 	}

@@ -5,16 +5,99 @@
  * makes anyway. It never sleeps for one of the calls: it looks first, arms what
  * would wait for a file, and leaves to the workers what may sleep otherwise.
  */
+#include <linux/bitops.h>
 #include <linux/sched/signal.h>
 
+#include "compat.h"
 #include "flexsc.h"
 #include "op.h"
+#include "run.h"
 #include "trace.h"
 
 /* Whether an operation became ready that a helper can go on with. */
 bool flexsc_help_wanted(struct flexsc_client *client)
 {
 	return READ_ONCE(client->nr_helpable);
+}
+
+/*
+ * The plain calls among what is posted in a word, made as by a flush. Returns
+ * whether that was all of it.
+ */
+static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
+		      unsigned int page, u64 *word, struct flexsc_exec *exec)
+{
+	/* Full barrier, pairs with the release of the poster. */
+	u64 bits = xchg(word, 0), claimed = bits, left = 0;
+	unsigned int size;
+
+	if (unlikely(!bits))
+		return true;
+	trace_flexsc_post(client, pool->index, page, bits);
+	trace_flexsc_claim(client, pool->index, page, bits);
+	do {
+		unsigned int bit = __ffs64(bits);
+		u64 others = ~(bits >> bit);
+		unsigned int end = bit + (others ? __ffs64(others) :
+						   FLEXSC_PAGE_ENTRIES);
+		long odd = 0;
+
+		bit = flexsc_run(exec, client, page, bit, end,
+				 FLEXSC_CALL_PLAIN, false, &odd);
+		if (unlikely(bit < end)) {
+			/* After a restart code, nothing was done. */
+			if (odd == -EINTR)
+				WRITE_ONCE(client->pages[page][bit].result, odd);
+			else
+				left |= BIT_ULL(bit);
+			bit++;
+		}
+		bits = bit < FLEXSC_PAGE_ENTRIES ? bits & (~0ULL << bit) : 0;
+		if (unlikely(odd)) {
+			/* A signal: its handler runs before the rest. */
+			left |= bits;
+			break;
+		}
+	} while (bits);
+
+	size = hweight64(claimed & ~left);
+	if (size) {
+		flexsc_complete(client, page, claimed & ~left);
+		flexsc_count(client, batch_size[ilog2(size)]);
+		flexsc_count(pool, batch_size[ilog2(size)]);
+		flexsc_count_add(client, helped, size);
+		flexsc_count_add(pool, helped, size);
+	}
+	if (likely(!left))
+		return true;
+	atomic64_or(left, (atomic64_t *)word);
+	return false;
+}
+
+/*
+ * Makes the plain calls that the client has posted, which is most of what there
+ * is, the shortest way. CANCEL does not see them in this moment, as it does not
+ * see those of a flush. Returns whether nothing is left to do for a helper.
+ */
+bool flexsc_help_plain(struct flexsc_client *client)
+{
+	struct flexsc_group *group = client->group;
+	unsigned int i, page, nr_pools = smp_load_acquire(&group->nr_pools);
+	struct flexsc_exec exec fx_uninitialized;
+	bool all = !READ_ONCE(client->nr_helpable);
+
+	if (unlikely(flexsc_group_stopped(group)))
+		return all;
+	for (i = 0; i < nr_pools; i++) {
+		u64 *words = client->header->submission[i].page;
+
+		for (page = 0; page < client->nr_pages; page++) {
+			if (READ_ONCE(words[page]))
+				all &= help_word(client, &group->pools[i], page,
+						 &words[page], &exec);
+		}
+	}
+	return all;
 }
 
 static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)

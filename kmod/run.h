@@ -25,15 +25,14 @@ static inline bool flexsc_is_odd(long result)
  * plain in the sense of plain (FLEXSC_CALL_*). Returns where it
  * stopped; *odd is then that entry's result, if it has one that is not stored
  * yet. Watched executors (workers, helpers) can be cancelled, interrupted and
- * found asleep; a flush cannot.
+ * found asleep; others cannot, and nothing of exec but the registers is used.
  */
 static __always_inline unsigned int
-flexsc_run(struct flexsc_exec *exec, struct flexsc_entry *entries,
+flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 	   unsigned int page, unsigned int bit, unsigned int end,
 	   const u16 plain, const bool watched, long *odd)
 {
-	struct flexsc_entry *entry = &entries[bit];
-	struct flexsc_client *client = exec->client;
+	struct flexsc_entry *entry = &client->pages[page][bit];
 	struct pt_regs *regs = &exec->call.regs;
 	struct task_struct *self = current;
 	u64 claim = watched ? exec->claim : 0;

@@ -107,6 +107,7 @@ static int client_stats_of(struct flexsc_stats *stats,
 int flexsc_stats_get(struct flexsc_group *group, void __user *arg)
 {
 	struct flexsc_stats stats, in;
+	unsigned int i;
 	int err;
 
 	err = flexsc_params_get(&in, sizeof(in), arg);
@@ -137,5 +138,7 @@ int flexsc_stats_get(struct flexsc_group *group, void __user *arg)
 	default:
 		return -EINVAL;
 	}
+	for (i = 0; i < FLEXSC_BATCH_BUCKETS; i++)
+		stats.batches += stats.batch_size[i];
 	return flexsc_params_put(arg, &stats, sizeof(stats), in.size);
 }

@@ -69,21 +69,11 @@ void flexsc_client_completed_locked(struct flexsc_client *client)
 		wake_up_process(client->waiter);
 }
 
-/*
- * Called after completion bits were set, by the atomic that set them: wakes the
- * thread in WAIT if that has what it waits for.
- */
-void flexsc_client_completed(struct flexsc_client *client)
+/* Completions came, and a thread waits. */
+void flexsc_client_wake(struct flexsc_client *client)
 {
 	unsigned long flags;
 
-	/*
-	 * Completion bits before waiter. Pairs with set_current_state() in
-	 * sleep_for_completions(): either we see the waiter or it the bits.
-	 */
-	smp_mb__after_atomic();
-	if (likely(!READ_ONCE(client->waiter)))
-		return;
 	raw_spin_lock_irqsave(&client->group->lock, flags);
 	flexsc_client_completed_locked(client);
 	raw_spin_unlock_irqrestore(&client->group->lock, flags);
@@ -304,8 +294,9 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 		     terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES))
 		return -EINVAL;
 	flexsc_count(client, waits);
-	/* Nothing to wait for, nothing to do: no matter who else waits. */
-	if (!terms.help && !READ_ONCE(client->notified) &&
+	/* Nothing to wait for, nothing left to do: whoever else waits. */
+	if ((!terms.help || flexsc_help_plain(client)) &&
+	    !READ_ONCE(client->notified) &&
 	    wait_is_over(client, wait_min(&terms), !timeout_us, &ret))
 		return ret;
 	if (unlikely(cmpxchg_acquire(&client->in_wait, 0, 1)))
