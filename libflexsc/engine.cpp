@@ -23,7 +23,7 @@ constexpr EngineKind kKinds[] = {EngineKind::kernel, EngineKind::threads, Engine
 
 void validate(const EngineOptions& options) {
   if (options.pages_per_channel < 1 || options.pages_per_channel > FLEXSC_MAX_PAGES) {
-    invalid("pages_per_channel must be 1 to 64");
+    invalid("pages_per_channel must be 1 to 256");
   }
   if (options.spin.count() < 0) invalid("spin must not be negative");
   for (const int cpu : options.worker_cpus) {

@@ -23,7 +23,7 @@ namespace flexsc::detail {
 /// Needs nothing of its engine once it is made.
 class KernelBatch final : public Batch {
  public:
-  /// Enters the kernel (FLEXSC_IOC_FLUSH) and returns its result; owns what it needs.
+  /// Enters the kernel (FLEXSC_CMD_FLUSH) and returns its result; owns what it needs.
   using Enter = std::function<long()>;
 
   KernelBatch(Pages pages, std::shared_ptr<const Policy> policy, Enter enter)

@@ -18,6 +18,12 @@ long request(int fd, unsigned long command, Argument argument) noexcept {
   return execute(make_call(SYS_ioctl, fd, command, argument));
 }
 
+/// The kernel's own default is one per CPU of the mask, also if the mask is the caller's.
+std::size_t worker_count(const EngineOptions& options) noexcept {
+  if (options.concurrency != 0) return options.concurrency;
+  return std::max<std::size_t>(1, options.worker_cpus.size());
+}
+
 /// EACCES comes from the file's permissions or, where they allow it, from the module,
 /// which opens for no process under seccomp or trace.
 Stage why_not_opened(long result, const std::string& path) noexcept {
@@ -61,13 +67,19 @@ unsigned KernelDevice::make_pool(const EngineOptions& options) const {
   }
   flexsc_pool_params pool{};
   pool.size = sizeof pool;
-  // The kernel's default is one per CPU of the mask, also if the mask is the caller's.
-  pool.concurrency = options.concurrency == 0 && mask.empty() ? 1 : options.concurrency;
-  pool.standby_max = options.standby_max;
+  pool.set = FLEXSC_POOL_CONCURRENCY | FLEXSC_POOL_SPIN;
+  pool.concurrency = static_cast<__u32>(worker_count(options));
   pool.spin_us = static_cast<__u32>(
       std::min<std::chrono::microseconds::rep>(options.spin.count(), FLEXSC_MAX_SPIN_US));
-  pool.cpumask_bytes = static_cast<__u32>(mask.size());
-  pool.cpumask = reinterpret_cast<__u64>(mask.data());
+  if (options.standby_max != 0) {
+    pool.set |= FLEXSC_POOL_STANDBY_MAX;
+    pool.standby_max = options.standby_max;
+  }
+  if (!mask.empty()) {
+    pool.set |= FLEXSC_POOL_CPUMASK;
+    pool.cpumask_bytes = static_cast<__u32>(mask.size());
+    pool.cpumask = reinterpret_cast<__u64>(mask.data());
+  }
   long result = 0;
   do {
     result = request(fd_.get(), FLEXSC_IOC_POOL_CREATE, &pool);
@@ -94,28 +106,38 @@ KernelClient KernelDevice::make_client(unsigned pages) const {
 flexsc_stats KernelDevice::stats() const noexcept {
   flexsc_stats stats{};
   stats.size = sizeof stats;
+  stats.scope = FLEXSC_STATS_GROUP;
   static_cast<void>(request(fd_.get(), FLEXSC_IOC_STATS, &stats));  // all zero if it fails
   return stats;
 }
 
-long KernelClient::doorbell(unsigned pool) const noexcept {
-  return request(fd_.get(), FLEXSC_IOC_DOORBELL, pool);
+long KernelClient::command(unsigned op, std::uint64_t argument) const noexcept {
+  return execute(make_call(SYS_lseek, fd_.get(), FLEXSC_CMD(op, argument), SEEK_SET));
 }
 
-long KernelClient::wait(std::chrono::nanoseconds timeout) const noexcept {
-  flexsc_wait wait{};
-  wait.size = sizeof wait;
-  wait.min_complete = 1;
-  wait.timeout_ns = timeout.count();
-  return request(fd_.get(), FLEXSC_IOC_WAIT, &wait);
+long KernelClient::doorbell(unsigned pool) const noexcept {
+  return command(FLEXSC_CMD_DOORBELL, pool);
+}
+
+long KernelClient::wait(unsigned flags, unsigned min,
+                        std::chrono::nanoseconds timeout) const noexcept {
+  constexpr std::chrono::microseconds longest = std::chrono::hours(1);
+  std::uint64_t microseconds = FLEXSC_WAIT_FOREVER;
+  if (timeout.count() >= 0) {
+    // Rounded up: a wait must not end before its time.
+    const auto rounded = std::chrono::ceil<std::chrono::microseconds>(
+        std::min<std::chrono::nanoseconds>(timeout, longest));
+    microseconds = static_cast<std::uint64_t>(rounded.count());
+  }
+  return command(FLEXSC_CMD_WAIT, FLEXSC_WAIT(flags, min, microseconds));
 }
 
 long KernelClient::notify() const noexcept {
-  return request(fd_.get(), FLEXSC_IOC_NOTIFY, 0);
+  return command(FLEXSC_CMD_NOTIFY, 0);
 }
 
 long KernelClient::flush() const noexcept {
-  return request(fd_.get(), FLEXSC_IOC_FLUSH, 0);
+  return command(FLEXSC_CMD_FLUSH, 0);
 }
 
 }  // namespace flexsc::detail

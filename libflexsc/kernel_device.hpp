@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// /dev/flexsc and its ioctls, by their names in flexsc/uapi.h.
+/// /dev/flexsc, its ioctls and the commands of its clients, by their names in
+/// flexsc/uapi.h.
 #pragma once
 
 #include <chrono>
@@ -33,11 +34,15 @@ class KernelClient {
 
   [[nodiscard]] const Pages& pages() const noexcept { return pages_; }
   [[nodiscard]] long doorbell(unsigned pool) const noexcept;
-  [[nodiscard]] long wait(std::chrono::nanoseconds timeout) const noexcept;
+  /// FLEXSC_CMD_WAIT. Waits longer than an hour end early.
+  [[nodiscard]] long wait(unsigned flags, unsigned min,
+                          std::chrono::nanoseconds timeout) const noexcept;
   [[nodiscard]] long notify() const noexcept;
   [[nodiscard]] long flush() const noexcept;
 
  private:
+  [[nodiscard]] long command(unsigned op, std::uint64_t argument) const noexcept;
+
   Descriptor fd_;
   Mapping mapping_;
   Pages pages_;

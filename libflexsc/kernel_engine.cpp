@@ -20,7 +20,7 @@ class KernelTransport final : public Transport {
   // ESHUTDOWN (header.state tells why), EACCES (traced or filtered since).
   bool doorbell() override { return client_.doorbell(pool_) >= 0; }
   bool wait(std::chrono::nanoseconds timeout) override {
-    const long result = client_.wait(timeout);
+    const long result = client_.wait(0, 1, timeout);
     return result >= 0 || result == -EINTR;
   }
   void notify() override {

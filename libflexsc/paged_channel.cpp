@@ -1,38 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "paged_channel.hpp"
 
-#include <bit>
-#include <utility>
-
 namespace flexsc::detail {
 
 namespace {
 /// Filled entries are shown to the workers when this many have come together, so that
 /// they can begin while the carrier still posts.
 constexpr unsigned kPublishAt = 16;
-
-constexpr Word bit_of(unsigned index) noexcept {
-  return Word{1} << index;
-}
-unsigned lowest(Word word) noexcept {
-  return static_cast<unsigned>(std::countr_zero(word));
-}
 }  // namespace
-
-void PagedChannel::Sets::add(unsigned at, Word bits) noexcept {
-  page[at] |= bits;
-  if (bits != 0) nonempty |= bit_of(at);
-}
-
-void PagedChannel::Sets::remove(unsigned at, Word bits) noexcept {
-  page[at] &= ~bits;
-  if (page[at] == 0) nonempty &= ~bit_of(at);
-}
-
-Word PagedChannel::Sets::take(unsigned at) noexcept {
-  nonempty &= ~bit_of(at);
-  return std::exchange(page[at], 0);
-}
 
 PagedChannel::PagedChannel(std::unique_ptr<Transport> transport, Pages pages, unsigned queue,
                            std::shared_ptr<const Policy> policy)
@@ -52,12 +27,12 @@ PagedChannel::~PagedChannel() {
 
 bool PagedChannel::post(const Call& call, void* token) {
   fork_.check();
-  if (free_.nonempty == 0) {
+  if (free_.empty()) {
     ++stats_.full;
     return false;
   }
-  const unsigned page = lowest(free_.nonempty);
-  const unsigned bit = lowest(free_.page[page]);
+  const unsigned page = free_.first_page();
+  const unsigned bit = lowest(free_.of(page));
   free_.remove(page, bit_of(bit));
   fill(pages_.entry(page, bit), call);
   tokens_[std::size_t{page} * FLEXSC_PAGE_ENTRIES + bit] = token;
@@ -72,12 +47,11 @@ bool PagedChannel::post(const Call& call, void* token) {
 }
 
 void PagedChannel::publish() {
-  while (pending_.nonempty != 0) {
-    const unsigned page = lowest(pending_.nonempty);
+  pending_.each_page([this](unsigned page) {
     const Word bits = pending_.take(page);
     posted_.add(page, bits);
     post_bits(pages_.submission(queue_, page), bits);
-  }
+  });
   unpublished_ = 0;
   unrung_ = true;
 }
@@ -96,10 +70,7 @@ void PagedChannel::submit() {
 void PagedChannel::stop() {
   if (!stopped_) {
     stopped_ = true;
-    while (pending_.nonempty != 0) {
-      const unsigned page = lowest(pending_.nonempty);
-      direct_.add(page, pending_.take(page));
-    }
+    pending_.each_page([this](unsigned page) { direct_.add(page, pending_.take(page)); });
     unpublished_ = 0;
     unrung_ = false;
   }
@@ -108,22 +79,21 @@ void PagedChannel::stop() {
 
 void PagedChannel::withdraw() {
   // Again at every reap: a worker may have given claims back since.
-  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
-    const unsigned page = lowest(pages);
-    if (peek(pages_.submission(queue_, page)) == 0) continue;
-    const Word bits = withdraw_bits(pages_.submission(queue_, page)) & posted_.page[page];
+  posted_.each_page([this](unsigned page) {
+    if (peek(pages_.submission(queue_, page)) == 0) return;
+    const Word bits = withdraw_bits(pages_.submission(queue_, page)) & posted_.of(page);
     posted_.remove(page, bits);
     direct_.add(page, bits);
-  }
+  });
 }
 
 void PagedChannel::collect() {
-  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
-    const unsigned page = lowest(pages);
-    const Word bits = take_completed(pages_.completion(page)) & posted_.page[page];
+  posted_.each_page([this](unsigned page) {
+    const Word bits = take_completed(pages_.completion(page)) & posted_.of(page);
+    if (bits == 0) return;
     posted_.remove(page, bits);
     done_.add(page, bits);
-  }
+  });
 }
 
 std::size_t PagedChannel::reap(std::span<Completion> out) {
@@ -132,15 +102,15 @@ std::size_t PagedChannel::reap(std::span<Completion> out) {
     stop();
   collect();
   std::size_t count = 0;
-  while (done_.nonempty != 0 && count < out.size()) {
-    const unsigned page = lowest(done_.nonempty);
-    const unsigned bit = lowest(done_.page[page]);
+  while (count < out.size() && !done_.empty()) {
+    const unsigned page = done_.first_page();
+    const unsigned bit = lowest(done_.of(page));
     done_.remove(page, bit_of(bit));
     out[count++] = finish(page, bit);
   }
-  while (direct_.nonempty != 0 && count < out.size()) {
-    const unsigned page = lowest(direct_.nonempty);
-    const unsigned bit = lowest(direct_.page[page]);
+  while (count < out.size() && !direct_.empty()) {
+    const unsigned page = direct_.first_page();
+    const unsigned bit = lowest(direct_.of(page));
     direct_.remove(page, bit_of(bit));
     out[count++] = run_directly(page, bit);
   }
@@ -169,12 +139,11 @@ void* PagedChannel::release(unsigned page, unsigned bit) {
 bool PagedChannel::reapable(bool last_look) {
   if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
     stop();
-  if (done_.nonempty != 0 || direct_.nonempty != 0) return true;
-  for (Word pages = posted_.nonempty; pages != 0; pages &= pages - 1) {
-    Word& word = pages_.completion(lowest(pages));
-    if ((last_look ? peek_before_sleep(word) : peek(word)) != 0) return true;
-  }
-  return false;
+  if (!done_.empty() || !direct_.empty()) return true;
+  return posted_.any_page([&](unsigned page) {
+    Word& word = pages_.completion(page);
+    return (last_look ? peek_before_sleep(word) : peek(word)) != 0;
+  });
 }
 
 void PagedChannel::wait(std::chrono::nanoseconds timeout) {
@@ -193,7 +162,7 @@ void PagedChannel::wait_stopped(std::chrono::nanoseconds timeout) {
   // Nobody wakes us for a claimed call that still runs, so look for it now and then.
   constexpr std::chrono::nanoseconds step = std::chrono::milliseconds(1);
   const auto look = [this] { return reapable(true); };
-  while (posted_.nonempty != 0 && (timeout.count() < 0 || timeout > step)) {
+  while (!posted_.empty() && (timeout.count() < 0 || timeout > step)) {
     if (stopped_parker_.park(step, look) != Parker::End::timeout) return;
     if (timeout.count() > 0) timeout -= step;
   }

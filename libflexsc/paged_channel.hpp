@@ -3,9 +3,9 @@
 /// A channel over system-call pages, whoever serves them.
 #pragma once
 
-#include <array>
 #include <memory>
 
+#include "entry_set.hpp"
 #include "flexsc/engine.hpp"
 #include "fork_guard.hpp"
 #include "pages.hpp"
@@ -17,8 +17,7 @@ namespace flexsc::detail {
 
 /// The carrier's side of the pages.
 ///
-/// An entry is in exactly one of these states, each a bit set per page that only the
-/// carrier touches; `Sets` keeps beside the words which of them are not empty:
+/// An entry is in exactly one of these states, each a set that only the carrier touches:
 ///
 ///     free -> pending -> posted -> done -> free      what workers run
 ///     free -> direct -> free                          what they may not run
@@ -51,16 +50,6 @@ class PagedChannel final : public Channel {
   [[nodiscard]] const ChannelStats& stats() const noexcept override { return stats_; }
 
  private:
-  /// A set of entries: one word per page, and a summary of the words that are not zero.
-  struct Sets {
-    std::array<Word, FLEXSC_MAX_PAGES> page{};
-    Word nonempty = 0;
-
-    void add(unsigned at, Word bits) noexcept;
-    void remove(unsigned at, Word bits) noexcept;
-    [[nodiscard]] Word take(unsigned at) noexcept;
-  };
-
   void publish();
   void stop();
   void withdraw();
@@ -77,7 +66,7 @@ class PagedChannel final : public Channel {
   std::shared_ptr<const Policy> policy_;
   ForkGuard fork_;
 
-  Sets free_, pending_, posted_, done_, direct_;
+  EntrySet free_, pending_, posted_, done_, direct_;
   unsigned unpublished_ = 0;  ///< entries in pending_
   bool unrung_ = false;       ///< bits were set since the last look at need_doorbell
   bool stopped_ = false;

@@ -97,7 +97,7 @@ class Pages {
 inline void fill(flexsc_entry& entry, const Call& call) noexcept {
   entry.nr = call.nr;
   entry.flags = 0;
-  entry.reserved = 0;
+  entry.from = 0;
   for (std::size_t i = 0; i < call.args.size(); ++i) entry.args[i] = call.args[i];
 }
 

@@ -40,7 +40,7 @@ struct EngineOptions {
   unsigned standby_max = 0;
   /// How long an idle worker polls before it sleeps.
   std::chrono::microseconds spin{50};
-  /// System-call pages (of 64 entries) of each channel, 1 to 64.
+  /// System-call pages (of 64 entries) of each channel, 1 to 256.
   unsigned pages_per_channel = 8;
 };
 

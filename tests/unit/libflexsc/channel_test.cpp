@@ -115,6 +115,31 @@ TEST_P(ChannelTest, FullTableRefusesAndLosesNothing) {
   EXPECT_EQ(channel->stats().full, 6U);
 }
 
+TEST_P(ChannelTest, TheLargestChannelUsesAllOfItsEntries) {
+  constexpr std::uintptr_t kEntries = std::uintptr_t{256} * 64;
+  options.pages_per_channel = 256;
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  for (int round = 0; round < 2; ++round) {
+    for (std::uintptr_t i = 0; i < kEntries; ++i) ASSERT_TRUE(channel->post(nop(), token(i)));
+    EXPECT_FALSE(channel->post(nop(), nullptr));
+    std::vector<bool> seen(kEntries);
+    for (const Completion& each : drain(*channel)) {
+      EXPECT_EQ(each.result, -ENOSYS);
+      EXPECT_FALSE(seen[number(each.token)]);
+      seen[number(each.token)] = true;
+    }
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), true), static_cast<long>(kEntries));
+  }
+}
+
+TEST_P(ChannelTest, NoChannelIsLargerOrEmpty) {
+  options.pages_per_channel = 257;
+  EXPECT_THROW(static_cast<void>(open()), std::system_error);
+  options.pages_per_channel = 0;
+  EXPECT_THROW(static_cast<void>(open()), std::system_error);
+}
+
 TEST_P(ChannelTest, ReapFillsNoMoreThanItsSpan) {
   const auto engine = open();
   const auto channel = engine->make_channel();

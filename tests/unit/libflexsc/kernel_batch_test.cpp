@@ -15,7 +15,7 @@ namespace {
 using detail::KernelBatch;
 using detail::Word;
 
-/// A stand-in for FLEXSC_IOC_FLUSH: executes what is posted in ascending order.
+/// A stand-in for FLEXSC_CMD_FLUSH: executes what is posted in ascending order.
 class KernelBatchTest : public testing::Test {
  protected:
   static constexpr unsigned kPages = 2;
