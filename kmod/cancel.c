@@ -33,10 +33,7 @@ struct cancel_request {
 	int fd;
 	unsigned int page;
 	unsigned int bit;
-	/*
-	 * Under group->lock, as executors count here too.
-	 */
-	unsigned int found;
+	unsigned int found; /* under group->lock: executors count here too */
 };
 
 static bool is_on_fd(u32 nr, u64 arg0, int fd)
@@ -181,7 +178,7 @@ static bool runs(const struct cancel_request *request,
 	page = READ_ONCE(exec->page);
 	bit = READ_ONCE(exec->bit);
 	if (READ_ONCE(exec->client) != request->client ||
-	    bit >= FLEXSC_PAGE_ENTRIES || page >= request->client->nr_pages ||
+	    READ_ONCE(exec->in_op) || bit >= FLEXSC_PAGE_ENTRIES || page >= request->client->nr_pages ||
 	    !(READ_ONCE(exec->claim) & BIT_ULL(bit)) ||
 	    !entry_named(request, page, bit))
 		return false;
@@ -346,7 +343,8 @@ int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 	list_del(&request.node);
 	WRITE_ONCE(group->nr_cancels, group->nr_cancels - 1);
 	raw_spin_unlock_irq(&group->lock);
+	/* An entry that became an operation meanwhile was found as both. */
 	if (request.found)
-		return request.found;
+		return request.by_fd ? request.found : 1;
 	return claimed ? -EINTR : -ENOENT;
 }

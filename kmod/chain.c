@@ -293,6 +293,9 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 				cut_off(op, member, result);
 				break;
 			}
+			/* A flush: the signal's handler runs before the rest. */
+			if (result == -EINTR && signal_pending(current))
+				exec->stop = true;
 		}
 		record(op, member, result);
 		if (ends_chain(member, result))

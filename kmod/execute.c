@@ -178,6 +178,18 @@ bool flexsc_exec_resume(struct flexsc_exec *exec)
 	return flexsc_worker_must_leave(exec->worker);
 }
 
+/* Whether a CANCEL has found the plain call of a worker running. */
+static bool was_cancelled(struct flexsc_exec *exec)
+{
+	if (likely(READ_ONCE(exec->worker->cancel) !=
+		   flexsc_call_id(exec->in_call, exec->bit)))
+		return false;
+	exec->not_made = true;
+	flexsc_count(exec->client, cancelled);
+	flexsc_count(exec->pool, cancelled);
+	return true;
+}
+
 /*
  * A worker's call was interrupted. No signal handler can run there, so it is
  * always restarted, as the kernel would after a stop, unless it was cancelled
@@ -196,14 +208,7 @@ static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
 	}
 	if (op)
 		return READ_ONCE(op->end);
-	if (READ_ONCE(exec->worker->cancel) ==
-	    flexsc_call_id(exec->in_call, exec->bit)) {
-		exec->not_made = true;
-		flexsc_count(exec->client, cancelled);
-		flexsc_count(exec->pool, cancelled);
-		return -ECANCELED;
-	}
-	return 0;
+	return was_cancelled(exec) ? -ECANCELED : 0;
 }
 
 /*
@@ -284,7 +289,8 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 	if (ret == -FLEXSC_WAITS) {
 		op = flexsc_op_single(exec, file, events);
 		if (op) {
-			flexsc_op_run(exec, op);
+			if (flexsc_op_arm(op) != FLEXSC_ARMED)
+				flexsc_op_run(exec, op);
 			return -FLEXSC_LATER;
 		}
 		/* No memory to wait: the call itself does. */
@@ -313,6 +319,9 @@ static long serve_entry(struct flexsc_exec *exec,
 	/* As in flexsc_run(). */
 	WRITE_ONCE(exec->bit, bit);
 	barrier();
+	/* It may have run already, and been interrupted for that. */
+	if (exec->worker && was_cancelled(exec))
+		return -ECANCELED;
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
 	    flexsc_cancel_matches(client, exec->page, bit, (u32)head,
 				  READ_ONCE(entry->args[0]))) {
@@ -321,8 +330,12 @@ static long serve_entry(struct flexsc_exec *exec,
 		flexsc_count(exec->pool, cancelled);
 		return -ECANCELED;
 	}
-	if (unlikely(head >> 32))
-		return flexsc_op_begin(exec, exec->page, bit);
+	if (unlikely(head >> 32)) {
+		WRITE_ONCE(exec->in_op, true);
+		flexsc_op_begin(exec, exec->page, bit);
+		WRITE_ONCE(exec->in_op, false);
+		return -FLEXSC_LATER;
+	}
 
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);

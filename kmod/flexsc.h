@@ -229,6 +229,7 @@ struct flexsc_exec {
 	bool interrupted; /* ... and was */
 	bool work_queued; /* blocked_work was used */
 	bool not_made;    /* the entry got a result without its call */
+	bool in_op;       /* the entry runs as an operation; read by CANCEL */
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or

@@ -33,8 +33,10 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	u64 head = flexsc_head_read(entry);
 	long result;
 
-	if (head >> 32)
-		return flexsc_op_begin(exec, page, bit);
+	if (head >> 32) {
+		flexsc_op_begin(exec, page, bit);
+		return -FLEXSC_LATER;
+	}
 	flexsc_call_init(call);
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);

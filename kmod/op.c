@@ -107,14 +107,21 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 	flexsc_client_put(client);
 }
 
-/* Without an operation: the entry gets this result. */
-static long refuse(struct flexsc_exec *exec, long result)
+/* There is no memory for an operation: completes its entries without one. */
+static void refuse(struct flexsc_exec *exec, unsigned int page,
+		   unsigned int bit, unsigned int n)
 {
-	exec->not_made = true;
-	flexsc_count(exec->client, refused);
+	struct flexsc_client *client = exec->client;
+	struct flexsc_entry *entries = &client->pages[page][bit];
+	unsigned int i;
+
+	flexsc_count(client, refused);
 	if (exec->pool)
 		flexsc_count(exec->pool, refused);
-	return result;
+	for (i = 0; i < n; i++)
+		WRITE_ONCE(entries[i].result, i ? -ECANCELED : -ENOMEM);
+	flexsc_complete(client, page, GENMASK_ULL(bit + n - 1, bit));
+	flexsc_client_completed(client);
 }
 
 static enum hrtimer_restart op_timeout(struct hrtimer *timer)
@@ -133,25 +140,26 @@ static enum hrtimer_restart op_timeout(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/* How many entries the chain at this place has; 0: too many. */
+/*
+ * How many entries the chain at this place has. One that would go on beyond its
+ * page ends with it; flexsc_chain_read() sees that the last one is linked.
+ */
 static unsigned int chain_length(struct flexsc_client *client,
 				 unsigned int page, unsigned int bit)
 {
 	struct flexsc_entry *entry = &client->pages[page][bit];
 	unsigned int n = 1;
 
-	for (; READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK; entry++) {
-		if (bit + n++ == FLEXSC_PAGE_ENTRIES)
-			return 0;
-	}
+	for (; READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK &&
+	       bit + n < FLEXSC_PAGE_ENTRIES; entry++)
+		n++;
 	return n;
 }
 
 /*
  * Begins with an entry that is more than a plain call, and with its chain.
- * Returns the entry's result if that is all there is to it, else -FLEXSC_LATER.
  */
-long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
+void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit)
 {
 	struct flexsc_client *client = exec->client;
@@ -160,17 +168,17 @@ long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 	s64 deadline = 0;
 	int err;
 
-	if (!n)
-		return refuse(exec, -EINVAL);
 	op = op_alloc(client, exec->pool, page, bit, n);
-	if (!op)
-		return refuse(exec, -ENOMEM);
+	if (!op) {
+		refuse(exec, page, bit, n);
+		return;
+	}
 	err = flexsc_chain_read(op, exec->mode != FLEXSC_BY_FLUSH, &deadline);
 	op_list(op);
 	if (err) {
 		flexsc_op_count(op, refused);
 		flexsc_op_publish(op, exec->mode);
-		return -FLEXSC_LATER;
+		return;
 	}
 	if (op->calls[0].flags & FLEXSC_ENTRY_DEADLINE) {
 		hrtimer_init(&op->timer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_HARD);
@@ -182,7 +190,6 @@ long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 			hrtimer_start(&op->timer, deadline, HRTIMER_MODE_ABS_HARD);
 	}
 	flexsc_op_run(exec, op);
-	return -FLEXSC_LATER;
 }
 
 /*

@@ -104,7 +104,7 @@ struct flexsc_op {
 	} while (0)
 
 /* op.c */
-long flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
+void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit);
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 				   __poll_t events);

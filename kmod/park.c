@@ -60,8 +60,7 @@ static bool pool_pending(struct flexsc_pool *pool)
 	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
 		struct flexsc_client *client = group->clients[i];
 
-		if (client && !client->helps &&
-		    READ_ONCE(client->nr_ready[pool->index]))
+		if (client && READ_ONCE(client->nr_ready[pool->index]))
 			return true;
 		for (page = 0; client && page < client->nr_pages; page++) {
 			if (READ_ONCE(client->header->submission[pool->index].page[page]))

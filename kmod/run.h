@@ -21,11 +21,24 @@ static inline bool flexsc_is_odd(long result)
 }
 
 /*
+ * What a return to user mode would look at. Task work is announced by these
+ * flags. A call returns a restart code only while a signal is pending, and that
+ * flag stays until this thread itself handles signals, which it does not while
+ * it makes calls.
+ */
+static __always_inline bool flexsc_work_is_due(struct task_struct *self)
+{
+	return unlikely(READ_ONCE(task_thread_info(self)->flags) &
+			(_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
+			 _TIF_NOTIFY_RESUME));
+}
+
+/*
  * Makes the calls of the entries bit to end - 1 of a page, as long as they are
- * plain in the sense of plain (FLEXSC_CALL_*). Returns where it
- * stopped; *odd is then that entry's result, if it has one that is not stored
- * yet. Watched executors (workers, helpers) can be cancelled, interrupted and
- * found asleep; others cannot, and nothing of exec but the registers is used.
+ * plain in the sense of plain (FLEXSC_CALL_*). Returns where it stopped; *odd
+ * is then that entry's result, if it has one that is not stored yet. Watched
+ * executors (workers, helpers) can be cancelled, interrupted and found asleep;
+ * others cannot, and nothing of exec but the registers is used.
  */
 static __always_inline unsigned int
 flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
@@ -37,6 +50,8 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 	struct task_struct *self = current;
 	u64 claim = watched ? exec->claim : 0;
 
+	if (watched && unlikely(signal_pending(self)))
+		return bit;
 	for (; bit < end; bit++, entry++) {
 		/* Plain entries have neither flags nor from: a small number. */
 		u64 head = flexsc_head_read(entry);
@@ -58,9 +73,7 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 			 */
 			WRITE_ONCE(exec->bit, bit);
 			barrier();
-			if (unlikely(READ_ONCE(client->group->nr_cancels)) ||
-			    unlikely(READ_ONCE(task_thread_info(self)->flags) &
-				     (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL)))
+			if (unlikely(READ_ONCE(client->group->nr_cancels)))
 				break;
 		}
 		if (traits & FLEXSC_CALL_ARGS) {
@@ -74,17 +87,20 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 			}
 		}
 		result = static_call(fx_x64_sys_call)(regs, nr);
-		/* See flexsc_dispatch(). */
-		if (unlikely(self->task_works))
-			static_call(fx_task_work_run)();
-		if (flexsc_is_odd(result)) {
-			*odd = result;
-			break;
+		if (flexsc_work_is_due(self)) {
+			/* See flexsc_dispatch(). */
+			if (task_work_pending(self))
+				static_call(fx_task_work_run)();
+			if (flexsc_is_odd(result)) {
+				*odd = result;
+				break;
+			}
 		}
 		trace_flexsc_complete(client, page, bit, nr, result);
 		WRITE_ONCE(entry->result, result);
-		/* sched_out handed the rest back. */
-		if (watched && unlikely(READ_ONCE(exec->claim) != claim))
+		/* sched_out handed the rest back, or a signal came. */
+		if (watched && unlikely(READ_ONCE(exec->claim) != claim ||
+					signal_pending(self)))
 			return bit + 1;
 	}
 	return bit;
