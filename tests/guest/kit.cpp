@@ -65,6 +65,15 @@ void put(const Fd& fd, const std::string& bytes) {
   REQUIRE_EQ(::write(fd.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
 }
 
+std::string drain(const Pipe& pipe) {
+  std::string bytes(static_cast<std::size_t>(readable(pipe.reader)), '\0');
+  if (!bytes.empty()) {
+    REQUIRE_EQ(::read(pipe.reader.get(), bytes.data(), bytes.size()),
+               static_cast<ssize_t>(bytes.size()));
+  }
+  return bytes;
+}
+
 long direct(const Call& c) {
   const long result =
       ::syscall(c.nr, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5]);
@@ -309,6 +318,44 @@ long Client::cancel_fd(int of) const {
   cancel.flags = FLEXSC_CANCEL_FD;
   cancel.fd = of;
   return control(fd(), FLEXSC_IOC_CANCEL, &cancel);
+}
+
+std::string name_of(By by) {
+  return by == By::kWorker ? "Worker" : by == By::kHelp ? "Help" : "Flush";
+}
+
+void execute(const Client& client, By by, unsigned page, __u64 heads, __u64 all) {
+  const auto missing = [&] { return std::popcount(all & ~client.completed(page)); };
+  if (by == By::kFlush) {
+    client.set(page, heads, FLEXSC_QUEUE_FLUSH);
+    REQUIRE_EQ(client.flush(), std::popcount(heads));
+    REQUIRE_EQ(missing(), 0);
+    return;
+  }
+  const auto end = std::chrono::steady_clock::now() + kLong;
+  const unsigned flags = by == By::kHelp ? FLEXSC_WAIT_HELP : 0;
+  if (by == By::kHelp) {
+    client.set(page, heads);
+  } else {
+    checked(client.submit(page, heads), "DOORBELL");
+  }
+  while (missing() != 0) {
+    const auto wanted = client.completions() + static_cast<unsigned>(missing());
+    const long result = client.wait(wanted, 1s, flags);
+    if (result < 0 && result != -EINTR) checked(result, "WAIT");
+    if (std::chrono::steady_clock::now() > end && missing() != 0) {
+      throw Failure(std::to_string(missing()) + " entries were not completed");
+    }
+  }
+}
+
+std::vector<long> run_chain(const Client& client, By by, std::span<const Call> calls, unsigned page,
+                            unsigned bit) {
+  const __u64 all = client.fill_chain(page, bit, calls);
+  execute(client, by, page, bit_of(bit), all);
+  std::vector<long> results;
+  for (unsigned i = 0; i < calls.size(); ++i) results.push_back(client.take(page, bit + i));
+  return results;
 }
 
 Rig::Rig(const PoolOptions& options, unsigned pages)

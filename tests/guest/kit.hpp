@@ -79,6 +79,8 @@ Pipe make_pipe(int flags = 0);
 /// The bytes that wait in a pipe or socket.
 int readable(const Fd& fd);
 void put(const Fd& fd, const std::string& bytes);
+/// What waits in a pipe, taken out of it.
+std::string drain(const Pipe& pipe);
 
 /// An argument as the kernel takes it from a register: sign-extended.
 template <class T>
@@ -248,6 +250,18 @@ class Client {
   unsigned pages_;
   flexsc_client_header* header_ = nullptr;
 };
+
+/// Who executes what is posted: a worker, a thread that helps in WAIT, or one in FLUSH.
+enum class By { kWorker, kHelp, kFlush };
+std::string name_of(By by);
+
+/// Posts the filled entries whose bits are in heads, has them executed by by, and waits until all
+/// of them are complete; all also has the other entries of chains. With kHelp, a pool that is
+/// asleep stays so unless the helper leaves something to it.
+void execute(const Client& client, By by, unsigned page, __u64 heads, __u64 all);
+/// The same with a chain from (page, bit) on: returns the results of its entries.
+std::vector<long> run_chain(const Client& client, By by, std::span<const Call> calls,
+                            unsigned page = 0, unsigned bit = 0);
 
 /// A group with one pool and one client: what most tests want.
 struct Rig {

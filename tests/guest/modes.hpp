@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The fixture of tests that hold whoever executes: a worker, a helper or a flush.
+#pragma once
+
+#include "process.hpp"
+
+namespace flexsc_guest {
+
+class ModesTest : public GuestTest, public testing::WithParamInterface<By> {
+ protected:
+  /// Its pool is asleep, so that a helper finds what is posted.
+  static Rig make_rig(unsigned pages = 1) { return Rig({.concurrency = 1, .spin_us = 0}, pages); }
+  static std::vector<long> run(const Rig& rig, std::vector<Call> calls) {
+    return run_chain(rig.client, GetParam(), calls);
+  }
+  static long run_one(const Rig& rig, const Call& c) { return run(rig, {c})[0]; }
+};
+
+#define FLEXSC_IN_ALL_MODES(Suite)                                                                 \
+  INSTANTIATE_TEST_SUITE_P(By, Suite,                                                              \
+                           testing::Values(::flexsc_guest::By::kWorker, ::flexsc_guest::By::kHelp, \
+                                           ::flexsc_guest::By::kFlush),                            \
+                           [](const auto& mode) { return ::flexsc_guest::name_of(mode.param); })
+
+}  // namespace flexsc_guest
