@@ -164,7 +164,9 @@ static int next_round(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	if (++op->rounds >= FLEXSC_MAX_ROUNDS)
 		return -ELOOP;
-	if (exec->mode == FLEXSC_BY_FLUSH && signal_pending(current)) {
+	/* A CANCEL or a deadline looks like a signal; end tells them apart. */
+	if (exec->mode == FLEXSC_BY_FLUSH && signal_pending(current) &&
+	    !READ_ONCE(op->end)) {
 		exec->stop = true;
 		return -EINTR;
 	}
