@@ -320,7 +320,7 @@ TEST_F(ArmingEdge, SignalfdAndTheEndOfTheProcess) {
                 const Rig rig({.concurrency = 1, .spin_us = 0});
                 std::array<signalfd_siginfo, 4> infos{};
                 for (unsigned i = 0; i < 4; ++i) {
-                  rig.client.post(0, i, call(SYS_read, signals.get(), &infos[i], 128));
+                  rig.client.post(0, 10 + i, call(SYS_read, signals.get(), &infos[i], 128));
                 }
                 REQUIRE_EQ(rig.client.run(SYS_read, signals.get(), infos.data(), 8), -EINVAL);
                 REQUIRE_EQ(::kill(::getpid(), SIGUSR1), 0);

@@ -113,8 +113,7 @@ TEST_F(ArmingLife, ProcessExits) {
 TEST_F(ArmingLife, ProcessBecomesAnother) {
   EXPECT_EQ(in_child([] {
               const Crowd crowd;
-              ::execl("/proc/self/exe", "guest-tests", "--gtest_list_tests", "--gtest_filter=-*",
-                      nullptr);
+              ::execl("/bin/true", "true", nullptr);
               ::_exit(9);
             }),
             "exit 0");
