@@ -11,6 +11,7 @@
 #include <linux/net.h>
 #include <linux/pipe_fs_i.h>
 #include <linux/poll.h>
+#include <linux/signalfd.h>
 #include <linux/socket.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -72,9 +73,96 @@ static bool socket_has_timeout(u16 traits, const struct socket *sock)
 	return timeout != MAX_SCHEDULE_TIMEOUT;
 }
 
-static bool plain_transfer(u32 nr)
+static bool is_transfer(u32 nr)
 {
 	return nr == __NR_read || nr == __NR_write;
+}
+
+static bool is_vectored(u32 nr)
+{
+	return nr == __NR_readv || nr == __NR_writev;
+}
+
+static bool may_access(u64 at, u64 length)
+{
+	return length <= MAX_RW_COUNT &&
+	       access_ok((void __user *)at, length);
+}
+
+/*
+ * Whether a call fails for its vectors. *bytes gets how much they are. They can
+ * change until the call reads them; then it waits, or fails, as it would have.
+ */
+static bool vectors_fail(u64 at, u64 n, size_t *bytes)
+{
+	const struct iovec __user *vectors = (void __user *)at;
+	u64 i;
+
+	*bytes = 0;
+	if (n > UIO_MAXIOV)
+		return true;
+	if (n > VECTORS_READ) {
+		*bytes = SIZE_MAX;
+		return false;
+	}
+	for (i = 0; i < n; i++) {
+		struct iovec vector;
+
+		if (copy_from_user(&vector, &vectors[i], sizeof(vector)) ||
+		    !may_access((__force u64)vector.iov_base, vector.iov_len))
+			return true;
+		*bytes += vector.iov_len;
+	}
+	return false;
+}
+
+/* Whether the call fails, or has nothing to do, whatever its file is. */
+static bool arguments_decide(const struct flexsc_call *call)
+{
+	const struct pt_regs *regs = &call->regs;
+	struct user_msghdr header;
+	size_t bytes;
+
+	switch (call->nr) {
+	case __NR_read:
+	case __NR_write:
+		return !regs->dx || !may_access(regs->si, regs->dx);
+	case __NR_readv:
+	case __NR_writev:
+		return vectors_fail(regs->si, regs->dx, &bytes) || !bytes;
+	case __NR_recvfrom:
+	case __NR_sendto:
+		return !may_access(regs->si, regs->dx);
+	case __NR_recvmsg:
+	case __NR_sendmsg:
+		/* Without bytes there may still be a message to wait for. */
+		return copy_from_user(&header, (void __user *)regs->si,
+				      sizeof(header)) ||
+		       vectors_fail((__force u64)header.msg_iov,
+				    header.msg_iovlen, &bytes);
+	case __NR_accept4:
+		return regs->r10 & ~(SOCK_CLOEXEC | SOCK_NONBLOCK);
+	default:
+		return false;
+	}
+}
+
+/*
+ * Anonymous inodes that can be waited for as poll tells, by the name that
+ * /proc/PID/fd shows. Others, and devices, may refuse or wait for reasons of
+ * their own.
+ */
+static bool anonymous_waits(const struct flexsc_call *call,
+			    const struct file *file)
+{
+	const char *name = file->f_path.dentry->d_name.name;
+
+	/* Buffers that are too small are refused at once. */
+	if (!strcmp(name, "[eventfd]") || !strcmp(name, "[timerfd]"))
+		return call->regs.dx >= sizeof(u64);
+	if (!strcmp(name, "[signalfd]"))
+		return call->regs.dx >= sizeof(struct signalfd_siginfo);
+	return !strcmp(name, "inotify");
 }
 
 /*
@@ -88,30 +176,23 @@ static bool waits_for_readiness(const struct flexsc_call *call, u16 traits,
 	fmode_t needed = traits & FLEXSC_CALL_IN ? FMODE_READ | FMODE_CAN_READ :
 						   FMODE_WRITE | FMODE_CAN_WRITE;
 
-	if (file->f_flags & O_NONBLOCK || !file_can_poll((struct file *)file))
+	if (file->f_flags & O_NONBLOCK || !file_can_poll((struct file *)file) ||
+	    arguments_decide(call))
 		return false;
 	if (sock)
-		return !(plain_transfer(call->nr) && !call->regs.dx) &&
-		       !socket_never_waits(call, traits, sock);
+		return !socket_never_waits(call, traits, sock);
 	/* Errors come first. */
 	if ((file->f_mode & needed) != needed)
 		return false;
 	if (type == S_IFIFO)
-		return !(plain_transfer(call->nr) && !call->regs.dx);
-	/*
-	 * Anonymous inodes: eventfd, timerfd, inotify and their kin, which
-	 * refuse buffers that are too small at once. Others (terminals,
-	 * devices) may have reasons of their own to refuse or to wait.
-	 */
-	return !type && plain_transfer(call->nr) && call->regs.dx >= 8;
+		return is_transfer(call->nr) || is_vectored(call->nr);
+	return !type && is_transfer(call->nr) && anonymous_waits(call, file);
 }
 
 /* Bytes that a call is going to write, or more than fit anywhere. */
 static size_t bytes_to_write(const struct flexsc_call *call)
 {
-	const struct iovec __user *vectors = (void __user *)call->regs.si;
-	size_t sum = 0;
-	unsigned int i;
+	size_t bytes;
 
 	switch (call->nr) {
 	case __NR_write:
@@ -120,21 +201,11 @@ static size_t bytes_to_write(const struct flexsc_call *call)
 	case __NR_sendfile:
 		return call->regs.r10;
 	case __NR_writev:
-		if (call->regs.dx > VECTORS_READ)
-			break;
-		/* They can change until the call reads them; it then waits. */
-		for (i = 0; i < call->regs.dx; i++) {
-			size_t length;
-
-			if (get_user(length, &vectors[i].iov_len))
-				return 0; /* an error */
-			if (length > INT_MAX)
-				return SIZE_MAX;
-			sum += length;
-		}
-		return sum;
+		vectors_fail(call->regs.si, call->regs.dx, &bytes);
+		return bytes;
+	default:
+		return SIZE_MAX;
 	}
-	return SIZE_MAX;
 }
 
 /*
@@ -200,12 +271,10 @@ long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
 		*file = found;
 		return -FLEXSC_WAITS;
 	}
-	if (helper) {
-		if (may_wait_midway(call, traits, found, sock))
-			ret = -FLEXSC_LEAVE;
-		else
-			exec->interrupt = traits & FLEXSC_CALL_IN;
-	}
+	if (may_wait_midway(call, traits, found, sock))
+		ret = helper ? -FLEXSC_LEAVE : 0;
+	else
+		exec->interrupt = traits & FLEXSC_CALL_IN;
 out:
 	fput(found);
 	return ret;

@@ -53,9 +53,10 @@ static bool request_names(const struct cancel_request *request,
  * An executor is about to begin an entry while requests are there. Returns true
  * if one names it: the entry is then cancelled.
  */
-bool flexsc_cancel_matches(struct flexsc_client *client, unsigned int page,
-			   unsigned int bit, u32 nr, u64 arg0)
+bool flexsc_cancel_matches(struct flexsc_exec *exec, unsigned int bit, u32 nr,
+			   u64 arg0)
 {
+	struct flexsc_client *client = exec->client;
 	struct flexsc_group *group = client->group;
 	struct cancel_request *request;
 	bool matches = false;
@@ -63,11 +64,17 @@ bool flexsc_cancel_matches(struct flexsc_client *client, unsigned int page,
 	raw_spin_lock_irq(&group->lock);
 	list_for_each_entry(request, &group->cancels, node) {
 		if (request->client == client &&
-		    request_names(request, page, bit, nr, arg0)) {
-			request->found++;
+		    request_names(request, exec->page, bit, nr, arg0)) {
 			matches = true;
 			break;
 		}
+	}
+	if (matches) {
+		/* Unless it was found running a moment ago. */
+		if (!exec->worker || exec->worker->cancel !=
+					     flexsc_call_id(exec->in_call, bit))
+			request->found++;
+		WRITE_ONCE(exec->in_op, true);
 	}
 	raw_spin_unlock_irq(&group->lock);
 	return matches;
@@ -152,10 +159,19 @@ static unsigned int cancel_posted(const struct cancel_request *request)
 static bool has_claimed(const struct cancel_request *request,
 			const struct flexsc_exec *exec)
 {
-	unsigned int page = READ_ONCE(exec->page);
-	u64 claim = READ_ONCE(exec->claim);
-	unsigned int bit = READ_ONCE(exec->bit);
+	struct flexsc_client_header *header = request->client->header;
+	u64 *claiming = READ_ONCE(exec->claiming);
+	unsigned int page, bit;
+	u64 claim;
 
+	if (claiming >= &header->submission[0].page[0] &&
+	    claiming < &header->submission[FLEXSC_QUEUES].page[0])
+		return true;
+	/* claiming before claim; the executor has the other order. */
+	smp_rmb();
+	page = READ_ONCE(exec->page);
+	claim = READ_ONCE(exec->claim);
+	bit = READ_ONCE(exec->bit);
 	if (READ_ONCE(exec->client) != request->client ||
 	    page >= request->client->nr_pages)
 		return false;
@@ -230,6 +246,8 @@ static bool is_claimed(const struct cancel_request *request)
 	}
 	/* A helper does not sleep in a call, but may put it back. */
 	helper = smp_load_acquire(&client->helper);
+	if (atomic_read(&client->quick_helpers))
+		claimed = true;
 	if (!claimed && helper)
 		claimed = has_claimed(request, helper) ||
 			  runs(request, helper, &id);

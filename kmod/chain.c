@@ -44,7 +44,7 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 	member->flags = head >> 32;
 	member->result = -ECANCELED;
 	member->traits = flexsc_call_traits(call->nr);
-	member->plain = member->traits & (in_worker ? FLEXSC_CALL_PLAIN :
+	member->plain = member->traits & (in_worker ? FLEXSC_CALL_HELPED :
 						      FLEXSC_CALL_FLUSHED);
 
 	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
@@ -243,6 +243,9 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 		return flexsc_exec_call(exec, &member->call, op);
 	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
 		return make_waiting(exec, op, member);
+	/* Those that open something: not by a helper. */
+	if (!exec->worker && member->traits & FLEXSC_CALL_WORKED)
+		return -FLEXSC_LEAVE;
 	return flexsc_exec_call(exec, &member->call, op);
 }
 

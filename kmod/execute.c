@@ -39,7 +39,7 @@ static void blocked_work_fn(struct irq_work *work)
 	unsigned int i;
 
 	if (exec->interrupted) {
-		/* A helper: the call it sleeps in returns, see sched_out. */
+		/* The call it sleeps in returns, see sched_out. */
 		wake_up_process(exec->task);
 		return;
 	}
@@ -69,9 +69,9 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 		return;
 	if (exec->interrupt) {
 		/*
-		 * A helper must not sleep for a file: what it looked at as
-		 * ready was taken by someone else. The call is interrupted,
-		 * which leaves nothing done, and armed.
+		 * Nobody sleeps for a file: what looked ready was taken by
+		 * someone else. The call is interrupted, which leaves nothing
+		 * done, and armed.
 		 */
 		exec->interrupt = false;
 		exec->interrupted = true;
@@ -224,6 +224,8 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 	while (flexsc_is_restart(ret = flexsc_dispatch(call, nr))) {
 		switch (exec->mode) {
 		case FLEXSC_BY_WORKER:
+			if (exec->interrupted)
+				return -FLEXSC_WAITS;
 			why = worker_interrupted(exec, op);
 			if (why)
 				return why;
@@ -247,8 +249,8 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 }
 
 /*
- * After a call that a helper wanted interrupted if it sleeps. Returns whether it
- * was; the flag that did it is taken away again.
+ * After a call that was to be interrupted if it sleeps. Returns whether it was;
+ * the flag that did it is taken away again.
  */
 bool flexsc_exec_settle(struct flexsc_exec *exec)
 {
@@ -289,6 +291,7 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 	if (ret == -FLEXSC_WAITS) {
 		op = flexsc_op_single(exec, file, events);
 		if (op) {
+			WRITE_ONCE(exec->in_op, true);
 			if (flexsc_op_arm(op) != FLEXSC_ARMED)
 				flexsc_op_run(exec, op);
 			return -FLEXSC_LATER;
@@ -304,6 +307,21 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 	if (ret == -FLEXSC_LEAVE || ret == -FLEXSC_AGAIN)
 		return give_back(exec);
 	return ret;
+}
+
+/* A helper opens something. If it has to wait, a worker does it instead. */
+static long serve_open(struct flexsc_exec *exec)
+{
+	long ret;
+
+	exec->interrupt = true;
+	ret = flexsc_exec_call(exec, &exec->call, NULL);
+	if (flexsc_exec_settle(exec) &&
+	    (ret == -FLEXSC_WAITS || ret == -EINTR)) {
+		exec->left = true;
+		return give_back(exec);
+	}
+	return ret == -FLEXSC_AGAIN ? give_back(exec) : ret;
 }
 
 /* An entry of any kind. Returns its result, or -FLEXSC_LATER. */
@@ -323,7 +341,7 @@ static long serve_entry(struct flexsc_exec *exec,
 	if (exec->worker && was_cancelled(exec))
 		return -ECANCELED;
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
-	    flexsc_cancel_matches(client, exec->page, bit, (u32)head,
+	    flexsc_cancel_matches(exec, bit, (u32)head,
 				  READ_ONCE(entry->args[0]))) {
 		exec->not_made = true;
 		flexsc_count(client, cancelled);
@@ -333,7 +351,6 @@ static long serve_entry(struct flexsc_exec *exec,
 	if (unlikely(head >> 32)) {
 		WRITE_ONCE(exec->in_op, true);
 		flexsc_op_begin(exec, exec->page, bit);
-		WRITE_ONCE(exec->in_op, false);
 		return -FLEXSC_LATER;
 	}
 
@@ -349,6 +366,8 @@ static long serve_entry(struct flexsc_exec *exec,
 	}
 	if (traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
 		return serve_waiting(exec, traits);
+	if (!exec->worker && !(traits & FLEXSC_CALL_HELPED))
+		return serve_open(exec);
 	result = flexsc_exec_call(exec, call, NULL);
 	if (unlikely(result == -FLEXSC_AGAIN))
 		return give_back(exec);
@@ -416,6 +435,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 	struct flexsc_entry *entries = client->pages[page];
 	const unsigned int together = exec->worker ? SHOWN_TOGETHER :
 						     FLEXSC_PAGE_ENTRIES;
+	const u16 plain = exec->worker ? FLEXSC_CALL_WORKED : FLEXSC_CALL_HELPED;
 	unsigned int size = hweight64(claim), executed = 0;
 	bool timed = !(exec->nr_claims % LATENCY_EVERY);
 	u64 begun = timed ? local_clock() : 0;
@@ -424,8 +444,11 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 	WRITE_ONCE(exec->client, client);
 	WRITE_ONCE(exec->page, page);
 	exec->claim_word = word;
-	WRITE_ONCE(exec->bit, 0);
+	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES); /* none runs yet */
+	smp_wmb();
 	WRITE_ONCE(exec->claim, claim);
+	smp_wmb();
+	WRITE_ONCE(exec->claiming, NULL);
 	/* The claim before in_call; CANCEL reads them the other way round. */
 	smp_wmb();
 	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
@@ -437,8 +460,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 		unsigned int end = bit + min(run, together);
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, client, page, bit, end, FLEXSC_CALL_PLAIN,
-				 true, &odd);
+		bit = flexsc_run(exec, client, page, bit, end, plain, true, &odd);
 		executed += show_done(exec, bit);
 		if (bit == end || !(exec->claim & BIT_ULL(bit)))
 			continue;
@@ -460,6 +482,8 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			WRITE_ONCE(entries[bit].result, result);
 			executed += show_done(exec, bit + 1) - exec->not_made;
 		}
+		/* After the entry has left the claim. */
+		WRITE_ONCE(exec->in_op, false);
 	}
 	WRITE_ONCE(exec->in_call, 0);
 	count_claim(exec, size, executed);

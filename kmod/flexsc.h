@@ -181,6 +181,7 @@ struct flexsc_client {
 	 */
 	bool helps;
 	u64 nr_helped; /* claims by helpers */
+	atomic_t quick_helpers; /* threads in flexsc_help_plain() */
 	/* That thread as an executor. Read by CANCEL, under group->lock. */
 	struct flexsc_exec *helper;
 	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE. */
@@ -225,11 +226,11 @@ struct flexsc_exec {
 	bool stop;    /* has to return to user space before the next call */
 	bool left;    /* helper: something is left to the workers */
 	bool blocked; /* worker: asleep inside a call, as sched_out found */
-	bool interrupt;   /* helper: the call is to be interrupted if it sleeps */
+	bool interrupt;   /* the call is to be interrupted if it sleeps */
 	bool interrupted; /* ... and was */
 	bool work_queued; /* blocked_work was used */
 	bool not_made;    /* the entry got a result without its call */
-	bool in_op;       /* the entry runs as an operation; read by CANCEL */
+	bool in_op;       /* the entry is not one to interrupt; read by CANCEL */
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or
@@ -244,6 +245,7 @@ struct flexsc_exec {
 	 */
 	struct flexsc_client *client;
 	u64 *claim_word; /* where claim came from and is handed back to */
+	u64 *claiming; /* the word of which something is taken now */
 	u64 claim;
 	u16 page;
 	u16 bit; /* FLEXSC_PAGE_ENTRIES: an operation runs */
@@ -377,8 +379,8 @@ long flexsc_client_flush(struct flexsc_client *client);
 
 /* cancel.c */
 int flexsc_client_cancel(struct flexsc_client *client, void __user *arg);
-bool flexsc_cancel_matches(struct flexsc_client *client, unsigned int page,
-			   unsigned int bit, u32 nr, u64 arg0);
+bool flexsc_cancel_matches(struct flexsc_exec *exec, unsigned int bit, u32 nr,
+			   u64 arg0);
 
 /* pool.c */
 int flexsc_pool_create(struct flexsc_group *group, void __user *arg);
@@ -431,9 +433,10 @@ bool flexsc_policy_sleeps(const struct flexsc_call *call);
 #define FLEXSC_CALL_FD (1 << 5)  /* args[0] is a descriptor */
 #define FLEXSC_CALL_ARGS (1 << 6)  /* it has arguments */
 #define FLEXSC_CALL_ARGS4 (1 << 7) /* more than three of them */
-/* May be made without a further look, by a flush, or by anyone. */
+/* May be made without a further look: by a flush, a worker, a helper. */
 #define FLEXSC_CALL_FLUSHED (1 << 8)
-#define FLEXSC_CALL_PLAIN (1 << 9)
+#define FLEXSC_CALL_WORKED (1 << 9)
+#define FLEXSC_CALL_HELPED (1 << 10)
 
 /* What is known of a call number. */
 static inline u16 flexsc_call_traits(u32 nr)

@@ -43,7 +43,7 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 		long odd = 0;
 
 		bit = flexsc_run(exec, client, page, bit, end,
-				 FLEXSC_CALL_PLAIN, false, &odd);
+				 FLEXSC_CALL_HELPED, false, &odd);
 		if (unlikely(bit < end)) {
 			/* After a restart code, nothing was done. */
 			if (odd == -EINTR)
@@ -76,8 +76,7 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 
 /*
  * Makes the plain calls that the client has posted, which is most of what there
- * is, the shortest way. CANCEL does not see them in this moment, as it does not
- * see those of a flush. Returns whether nothing is left to do for a helper.
+ * is, the shortest way. CANCEL waits until that is over. Returns whether nothing is left to do for a helper.
  */
 bool flexsc_help_plain(struct flexsc_client *client)
 {
@@ -88,6 +87,9 @@ bool flexsc_help_plain(struct flexsc_client *client)
 
 	if (unlikely(flexsc_group_stopped(group)))
 		return all;
+	/* Before anything is taken, and until it is done or back. */
+	atomic_inc(&client->quick_helpers);
+	smp_mb__after_atomic();
 	for (i = 0; i < nr_pools; i++) {
 		u64 *words = client->header->submission[i].page;
 
@@ -97,6 +99,8 @@ bool flexsc_help_plain(struct flexsc_client *client)
 						 &words[page], &exec);
 		}
 	}
+	smp_mb__before_atomic();
+	atomic_dec(&client->quick_helpers);
 	return all;
 }
 
@@ -112,10 +116,13 @@ static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)
 
 		if (!READ_ONCE(words[page]))
 			continue;
-		/* Full barrier, pairs with the release of the poster. */
+		/* As a worker does it, serve_word(). */
+		WRITE_ONCE(exec->claiming, &words[page]);
 		claim = xchg(&words[page], 0);
-		if (!claim)
+		if (!claim) {
+			WRITE_ONCE(exec->claiming, NULL);
 			continue;
+		}
 		trace_flexsc_post(client, pool->index, page, claim);
 		flexsc_serve_claim(exec, client, page, &words[page], claim);
 	}

@@ -31,7 +31,9 @@
 #define ARGS0 0
 #define ARGS3 FLEXSC_CALL_ARGS
 #define ARGS6 (FLEXSC_CALL_ARGS | FLEXSC_CALL_ARGS4)
-#define PLAIN (FLEXSC_CLASS_WORKER | FLEXSC_CALL_FLUSHED | FLEXSC_CALL_PLAIN)
+#define PLAIN                                                           \
+	(FLEXSC_CLASS_WORKER | FLEXSC_CALL_FLUSHED | FLEXSC_CALL_WORKED | \
+	 FLEXSC_CALL_HELPED)
 #define LOOKED_AT (FLEXSC_CLASS_WORKER | FLEXSC_CALL_FLUSHED)
 
 /*
@@ -51,6 +53,9 @@
 	[__NR_##name] = LOOKED_AT | FLEXSC_CALL_FD | FLEXSC_CALL_OUT | ARGS3
 #define W6_OUT(name) \
 	[__NR_##name] = LOOKED_AT | FLEXSC_CALL_FD | FLEXSC_CALL_OUT | ARGS6
+/* They wait if what they open is a FIFO. */
+#define W_OPENS(name) \
+	[__NR_##name] = LOOKED_AT | FLEXSC_CALL_WORKED | ARGS6
 #define W_SLEEPS(name) [__NR_##name] = LOOKED_AT | FLEXSC_CALL_SLEEPS | ARGS6
 #define W_FD_SLEEPS(name) \
 	[__NR_##name] = LOOKED_AT | FLEXSC_CALL_FD | FLEXSC_CALL_SLEEPS | ARGS6
@@ -84,7 +89,7 @@ const u16 flexsc_calls[FLEXSC_NR_CALLS] = {
 	W_FD_SLEEPS(syncfs), W6_FD(fallocate), W3_FD(ftruncate), W3(truncate), W6_FD(cachestat),
 
 	/* Descriptors: the table is shared. */
-	W3(open), W6(openat), W6(openat2), W3(creat), W3_FD(close), A(close_range),
+	W_OPENS(open), W_OPENS(openat), W_OPENS(openat2), W_OPENS(creat), W3_FD(close), A(close_range),
 	W3_FD(dup), W3_FD(dup2), W3_FD(dup3), W3(pipe), W3(pipe2), A_FD(fcntl), A_FD(flock),
 	A_FD(ioctl), W3(memfd_create), W3(eventfd), W3(eventfd2), W3(timerfd_create),
 	W6_FD(timerfd_settime), W3_FD(timerfd_gettime), W0(inotify_init),

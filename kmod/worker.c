@@ -138,12 +138,16 @@ static bool serve_word(struct flexsc_worker *worker,
 	u64 taken;
 
 	trace_flexsc_post(client, pool->index, page, READ_ONCE(*word));
+	/* Before bits are taken; they are in claim before it is NULL again. */
+	WRITE_ONCE(worker->exec.claiming, word);
 	taken = claim(pool, word);
-	if (!taken)
-		return false;
-	if (unlikely(!identity_holds(pool->group))) {
+	if (unlikely(taken && !identity_holds(pool->group))) {
 		atomic64_or(taken, (atomic64_t *)word);
-		return true;
+		taken = 0;
+	}
+	if (!taken) {
+		WRITE_ONCE(worker->exec.claiming, NULL);
+		return false;
 	}
 	flexsc_serve_claim(&worker->exec, client, page, word, taken);
 	return true;

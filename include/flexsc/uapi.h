@@ -225,7 +225,7 @@ struct flexsc_client_header {
  *   least min completion bits of the client are set, NOTIFY was called since
  *   the last WAIT returned for it, or the timeout is over. Returns the number
  *   of bits set. So: min 0 is no waiting, 1 any, n some, the number in flight
- *   all. EINTR: a signal came and no bit is set that was not at the beginning.
+ *   all. EINTR: a signal came and no bit is set.
  *   EBUSY: another thread waits. EINVAL: min is above the client's entries.
  *   ESHUTDOWN: the group stopped (header.state says why) and no bit is set.
  *
@@ -365,7 +365,8 @@ struct flexsc_client_params {
  * claimed, waiting or running ones. Each of them completes exactly once, with
  * its own result if that came first or if the call cannot be interrupted, else
  * with -ECANCELED. Returns how many were found. ENOENT: none (not posted, or
- * completed). EINVAL: page or bit out of range. Until it has returned, an entry
+ * completed; or claimed by a FLUSH under way, of which only chains and entries
+ * with a deadline are found). EINVAL: page or bit out of range. Until it has returned, an entry
  * that it names must not be posted again.
  */
 struct flexsc_cancel {
