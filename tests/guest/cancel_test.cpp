@@ -13,10 +13,7 @@ namespace {
 class Cancel : public GuestTest {
  protected:
   static Rig lone_worker(unsigned pages = 1) {
-    Rig rig({.concurrency = 1, .standby_max = 0, .spin_us = 0}, pages);
-    // From then on it looks at nothing until it is told to.
-    REQUIRE(eventually([&] { return rig.group.stats().parks > 0; }));
-    return rig;
+    return sleeping_rig({.concurrency = 1, .standby_max = 0, .spin_us = 0}, pages);
   }
   static bool blocked(const Rig& rig, __u64 times) {
     return eventually([&] { return rig.group.stats().blocked >= times; });
@@ -272,7 +269,7 @@ TEST_F(Cancel, CallWithAnEffectKeepsItsResult) {
 }
 
 TEST_F(Cancel, AllOfADescriptor) {
-  const Rig rig({.concurrency = 1, .spin_us = 0}, 2);
+  const Rig rig = lone_worker(2);
   const Pipe mine = make_pipe();
   const Pipe other = make_pipe();
   const int reader = mine.reader.get();

@@ -26,9 +26,7 @@ void post_quietly(const Client& client, unsigned bit, const Call& c, unsigned qu
 class Help : public GuestTest {
  protected:
   static Rig asleep(unsigned standby_max = 64) {
-    Rig rig({.concurrency = 1, .standby_max = standby_max, .spin_us = 0});
-    REQUIRE(eventually([&] { return rig.group.stats().parks > 0; }));
-    return rig;
+    return sleeping_rig({.concurrency = 1, .standby_max = standby_max, .spin_us = 0});
   }
 };
 

@@ -10,7 +10,9 @@ namespace flexsc_guest {
 class ModesTest : public GuestTest, public testing::WithParamInterface<By> {
  protected:
   /// Its pool is asleep, so that a helper finds what is posted.
-  static Rig make_rig(unsigned pages = 1) { return Rig({.concurrency = 1, .spin_us = 0}, pages); }
+  static Rig make_rig(unsigned pages = 1) {
+    return sleeping_rig({.concurrency = 1, .spin_us = 0}, pages);
+  }
   static std::vector<long> run(const Rig& rig, std::vector<Call> calls) {
     return run_chain(rig.client, GetParam(), calls);
   }

@@ -157,6 +157,21 @@ std::string in_child(const std::function<void()>& body, std::chrono::seconds lim
   return Child(body).join(limit);
 }
 
+Rig sleeping_rig(const PoolOptions& options, unsigned pages) {
+  Rig rig(options, pages);
+  const auto asleep = [&] {
+    if (rig.group.stats().parks == 0) return false;
+    for (const pid_t worker : workers_of(::getpid())) {
+      const std::string stat = read_file("/proc/self/task/" + std::to_string(worker) + "/stat");
+      const auto name_end = stat.rfind(") ");
+      if (name_end == std::string::npos || stat[name_end + 2] != 'S') return false;
+    }
+    return true;
+  };
+  wait_for_stage(asleep, "sleep of all workers");
+  return rig;
+}
+
 void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to) {
   REQUIRE_EQ(client.post(page, bit, call(SYS_read, pipe.reader.get(), to, 1)), 0);
   wait_for_stage([&] { return (client.submitted(page) >> bit & 1) == 0; }, "claim of a read");

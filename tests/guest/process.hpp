@@ -78,6 +78,9 @@ class Child {
 /// Runs body in a child and returns how it ended.
 std::string in_child(const std::function<void()>& body, std::chrono::seconds limit = kLong);
 
+/// A group whose workers are asleep, so that nobody looks at what is posted until somebody is told.
+Rig sleeping_rig(const PoolOptions& options = {.spin_us = 0}, unsigned pages = 1);
+
 /// A call that waits for its file, which holds no worker: posted and seen to be claimed.
 void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to);
 /// A worker that sleeps inside a call until the pipe can be read: posted and seen to be claimed.
