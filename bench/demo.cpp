@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 // flexsc-demo: serves one site by each model in turn, checks that every byte is right, and
 // measures the models under the same load, interleaved, on the machine it is started on.
-#include <sched.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,7 +9,6 @@
 #include <exception>
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -20,16 +17,22 @@
 
 #include "driver/client.hpp"
 #include "driver/server_process.hpp"
+#include "served.hpp"
 #include "wrk.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
+using flexsc::bench::contents;
+using flexsc::bench::kPage;
+using flexsc::bench::place;
+using flexsc::bench::Placement;
 using flexsc::bench::run_wrk;
+using flexsc::bench::Served;
+using flexsc::bench::site_files;
+using flexsc::bench::write_site;
 using flexsc::bench::WrkReport;
 using flexsc::http::driver::Client;
-using flexsc::http::driver::Ended;
-using flexsc::http::driver::ServerProcess;
 using flexsc::http::driver::Side;
 using flexsc::http::driver::TemporaryFolder;
 using nlohmann::json;
@@ -44,52 +47,10 @@ struct Options {
   std::string json_file;
 };
 
-/// Which CPUs do what. All models get the same CPUs to serve with.
-struct Placement {
-  std::vector<int> server;
-  std::vector<int> client;
-  [[nodiscard]] bool worker_core() const { return server.size() > 1; }
-};
-
-Placement place() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  sched_getaffinity(0, sizeof set, &set);
-  std::vector<int> all;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (CPU_ISSET(static_cast<std::size_t>(cpu), &set)) all.push_back(cpu);
-  }
-  if (all.size() == 1) return {all, all};
-  // A core for the workers only if the client keeps one as well.
-  const auto split = all.begin() + (all.size() == 2 ? 1 : 2);
-  return {{all.begin(), split}, {split, all.end()}};
-}
-
 std::string list(const std::vector<int>& cpus) {
   std::string text;
   for (const int cpu : cpus) text += (text.empty() ? "" : ",") + std::to_string(cpu);
   return text;
-}
-
-/// The files of the site by target. The page of 4729 bytes is what is measured.
-constexpr const char* kPage = "/page.html";
-const std::map<std::string, std::size_t>& site_files() {
-  static const std::map<std::string, std::size_t> files{
-      {kPage, 4729},           {"/1k.bin", 1024},       {"/4k.bin", 4096},
-      {"/16k.bin", 16 * 1024}, {"/64k.bin", 64 * 1024}, {"/256k.bin", 256 * 1024},
-      {"/1m.bin", 1024 * 1024}};
-  return files;
-}
-
-/// Bytes that differ between places and sizes.
-std::string contents(std::size_t size) {
-  std::string bytes(size, '\0');
-  std::uint32_t state = 2463534242U + static_cast<std::uint32_t>(size);
-  for (char& byte : bytes) {
-    state = state * 1664525U + 1013904223U;
-    byte = static_cast<char>(state >> 24);
-  }
-  return bytes;
 }
 
 /// "esca" stands for its batching engine where there is one.
@@ -102,47 +63,6 @@ Side side_of(const std::string& name) {
   return bar == std::string::npos ? Side{name, ""}
                                   : Side{name.substr(0, bar), name.substr(bar + 1)};
 }
-
-std::vector<std::string> arguments(const Side& side, const Placement& placement) {
-  if (side.model == "epoll" || side.model == "esca") {
-    return {"--threads", std::to_string(placement.server.size())};
-  }
-  if (side.model != "fibers") return {};
-  const std::string carrier = std::to_string(placement.server.front());
-  const std::string worker = std::to_string(placement.server.back());
-  // With a core each, carrier and workers poll for each other and need not enter the
-  // kernel to sleep and to wake; for long enough that a CPU which an emulator takes away
-  // for a while is not mistaken for an idle one. On one core polling would only take the
-  // CPU from the other side.
-  const char* spin_us = placement.worker_core() ? "20000" : "0";
-  return {"--carriers", carrier, "--worker-cpus",     worker,
-          "--spin-us",  spin_us, "--carrier-spin-us", spin_us};
-}
-
-/// A served site: the process and its port.
-class Served {
- public:
-  Served(const Side& side, const fs::path& root, const Placement& placement)
-      : process_(side, root, arguments(side, placement),
-                 {.max_files = 0, .cpus = placement.server}),
-        port_(process_.port()) {
-    if (port_ == 0) throw std::runtime_error(side.name() + ": " + process_.wait().errors);
-  }
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
-  /// Stops it; its counters.
-  [[nodiscard]] json stop() {
-    const Ended ended = process_.stop();
-    if (ended.exit_code != 0) {
-      throw std::runtime_error("the server ended with " + std::to_string(ended.exit_code) + ": " +
-                               ended.errors);
-    }
-    return process_.stats();
-  }
-
- private:
-  ServerProcess process_;
-  std::uint16_t port_;
-};
 
 /// Fetches every file over one connection and compares it. @throws std::runtime_error
 void verify(const Side& side, const fs::path& root, const Placement& placement) {
@@ -182,9 +102,7 @@ json measure(const Side& side, const fs::path& root, const Placement& placement,
 
 json run(const Options& options) {
   const TemporaryFolder folder;
-  for (const auto& [target, size] : site_files()) {
-    std::ofstream(folder.path() / target.substr(1), std::ios::binary) << contents(size);
-  }
+  write_site(folder.path());
   utsname system{};
   uname(&system);
   const Placement placement = place();
