@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """One command in one guest: boot, watch, judge, and boot again if the guest died too early."""
 
+import functools
 import io
 import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,6 +31,7 @@ class Run:
     timeout: float = 120  # from the start mark on
     out: Path | None = None
     quiet: bool = False
+    show: Callable[[str], None] = functools.partial(print, flush=True)
 
 
 @dataclass
@@ -83,6 +86,7 @@ class Screen:
 
     log: io.TextIOBase
     quiet: bool
+    show: Callable[[str], None]
     started: bool = field(default=False)
 
     def kernel(self, lines: list[str]) -> None:
@@ -101,7 +105,7 @@ class Screen:
         self.log.write(line + "\n")
         self.log.flush()
         if visible and not self.quiet:
-            print(line, flush=True)
+            self.show(line)
 
 
 def say(text: str) -> None:
@@ -173,7 +177,7 @@ def attempt(run: Run, log: Path) -> Outcome:
         files = qemu.Files(Path(folder))
         initramfs.pack(run.payload, files.initrd)
         process = qemu.start(run.machine, files)
-        watch = Watch(process, files, Screen(log_file, run.quiet), Tail(files.port(0)),
+        watch = Watch(process, files, Screen(log_file, run.quiet, run.show), Tail(files.port(0)),
                       Tail(files.port(1)), Tail(files.port(3)))
         try:
             timed_out = watch.until_end(run.timeout)
