@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "program.hpp"
+
+#include <sys/utsname.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+
+namespace flexsc::bench {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr double kStep = 0.05;  // of a measurement, between two lines of progress
+
+void write(const std::string& file, const json& result) {
+  std::ofstream out(file);
+  out << result.dump(1) << '\n';
+  if (!out.flush()) throw std::runtime_error("cannot write " + file);
+}
+
+json measure_all(const std::vector<Measurement>& all, const std::vector<std::string>& keys,
+                 bool quick) {
+  json result = {{"results", json::object()}, {"errors", json::object()}};
+  utsname system{};
+  ::uname(&system);
+  result["release"] = system.release;
+  for (const std::string& key : keys) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const Measurement& known) { return known.key == key; });
+    Context context(key, quick);
+    context.begin();
+    try {
+      result["results"][key] = found->measure(context);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s: %s\n", key.c_str(), error.what());
+      result["errors"][key] = error.what();
+    }
+    context.end();
+  }
+  return result;
+}
+
+}  // namespace
+
+void Context::progress(double part) {
+  if (part < shown_ + kStep) return;
+  say(std::min(part, 0.99));  // the end is said once, by end()
+}
+
+void Context::say(double part) {
+  shown_ = part;
+  std::printf("progress %s %.2f\n", key_.c_str(), part);
+  std::fflush(stdout);
+}
+
+int run_program(int argc, char** argv, const std::vector<Measurement>& all) {
+  std::vector<std::string> keys;
+  std::vector<std::string> known;
+  std::string file;
+  bool quick = false;
+  known.reserve(all.size());
+  for (const Measurement& measurement : all) known.emplace_back(measurement.key);
+  CLI::App app{"Measures the kernel service; for ./run bench kernel, which judges the samples."};
+  app.add_option("KEY", keys, "What to measure; default: all")->check(CLI::IsMember(known));
+  app.add_flag("--quick", quick, "A few samples only, to see that it works");
+  app.add_option("--json", file, "File for the samples");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    const json result = measure_all(all, keys.empty() ? known : keys, quick);
+    if (!file.empty()) write(file, result);
+    return result["errors"].empty() ? 0 : 1;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+    return 1;
+  }
+}
+
+}  // namespace flexsc::bench
