@@ -45,6 +45,12 @@ SUITES: tuple[Suite, ...] = (
     Suite("native-tests-on-the-module",
           tuple(f"{program} --gtest_filter='*/kernel'"
                 for program in ("libflexsc-tests", "scheduler-test", "intercept-test"))),
+    # That every key can be measured; here the figures mean nothing.
+    Suite("benchmarks", (
+        "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
+        "copy4096 copy512 breakeven_other single_other workers2 parked",
+        "flexsc-bench-serving --quick"),
+        gtest=False, cpus=3, host_files=(("/usr/bin/wrk", "/usr/local/bin/wrk"),)),
 )
 
 

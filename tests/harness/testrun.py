@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """`./run test`: all parts one after the other, and the closing count."""
 
+import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 import unittest
@@ -17,6 +19,8 @@ import suite
 from paths import BUILD, HARNESS, ROOT, HarnessError
 
 CASE_SECONDS = 120
+BENCH_NAME = "bench-kernel"
+BENCH_KEYS = ("flush64", "table")
 
 
 def memory_layout_prefix(variant: str) -> list[str]:
@@ -81,7 +85,32 @@ def models(_pattern: str = "") -> counts.Counts:
 
 def guest(pattern: str = "") -> counts.Counts:
     build.build("plain")
-    return suite.run(pattern)
+    total = suite.run(pattern)
+    if pattern in BENCH_NAME:
+        total.add(bench())
+    return total
+
+
+def bench() -> counts.Counts:
+    """A measurement from end to end: that it works and what it leaves, never how fast."""
+    total = counts.Counts()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "figures.json"
+        command = [sys.executable, ROOT / "bench/kernel/run.py", "--quick", "--json", file,
+                   *BENCH_KEYS]
+        print(f"\n-- {BENCH_NAME}", flush=True)
+        status = subprocess.run(command, check=False).returncode
+        found = json.loads(file.read_text()) if file.exists() else {}
+    figure = found.get("flush64", {})
+    if status:
+        total.fail(f"{BENCH_NAME}: exit {status}")
+    elif tuple(found) != BENCH_KEYS or not isinstance(figure["value"], float):
+        total.fail(f"{BENCH_NAME}: wrote {found}")
+    elif set(figure) != {"value", "unit", "spread", "pairs", "ground"}:
+        total.fail(f"{BENCH_NAME}: a figure of {sorted(figure)}")
+    else:
+        total.passed += 1
+    return total
 
 
 PARTS: dict[str, Callable[[str], counts.Counts]] = {

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""What `./run bench kernel` makes of samples, without a guest."""
+
+import io
+import sys
+import unittest
+from contextlib import redirect_stdout
+
+from paths import ROOT
+
+sys.path.insert(0, str(ROOT / "bench/kernel"))
+
+# pylint: disable=wrong-import-position
+import arithmetic  # noqa: E402
+import keys  # noqa: E402
+import report  # noqa: E402
+import run as bench  # noqa: E402
+from arithmetic import REACHED, SHORT, UNDECIDED, Figure  # noqa: E402
+
+
+def batches(ratios: dict[int, list[float]]) -> dict:
+    return {"batches": {str(size): [[ratio * 10, 10] for ratio in values]
+                        for size, values in ratios.items()}}
+
+
+class Arithmetic(unittest.TestCase):
+    def test_a_figure_is_the_median_of_the_pairs_and_not_the_ratio_of_medians(self) -> None:
+        pairs = [[1, 1], [4, 2], [30, 10]]
+        self.assertEqual(arithmetic.ratio({"pairs": pairs}), Figure(2, (1.5, 2.5), 3))
+
+    def test_a_reduction_is_what_is_saved_of_the_second(self) -> None:
+        found = arithmetic.reduction({"pairs": [[28, 100]] * 4})
+        self.assertAlmostEqual(found.value, 0.72)
+        self.assertEqual(found.pairs, 4)
+
+    def test_an_outlier_moves_neither_value_nor_spread(self) -> None:
+        found = arithmetic.count({"values": [5, 5, 5, 5, 5, 5, 5, 900]})
+        self.assertEqual(found, Figure(5, (5, 5), 8))
+
+    def test_one_sample_is_its_own_spread(self) -> None:
+        self.assertEqual(arithmetic.count({"values": [50_000]}), Figure(50_000, (50_000, 50_000), 1))
+
+
+class BreakEven(unittest.TestCase):
+    def test_the_smallest_batch_that_is_not_dearer(self) -> None:
+        found = arithmetic.break_even(batches({1: [3, 3], 2: [1.5, 1.5], 3: [1, 1], 64: [.5, .5]}))
+        self.assertEqual(found, Figure(3, (3, 3), 2))
+
+    def test_sizes_are_numbers_and_not_words(self) -> None:
+        found = arithmetic.break_even(batches({2: [2], 8: [1.1], 12: [0.9], 16: [0.8]}))
+        self.assertEqual(found.value, 12)
+
+    def test_a_larger_batch_that_is_dearer_counts(self) -> None:
+        found = arithmetic.break_even(batches({2: [0.9], 3: [1.2], 4: [0.8], 8: [0.7]}))
+        self.assertEqual(found.value, 4)
+
+    def test_the_spread_is_where_the_quartiles_break_even(self) -> None:
+        found = arithmetic.break_even(batches({1: [3, 3, 3], 2: [0.8, 1.1, 1.4], 3: [0.8, 0.9, 1.4],
+                                               4: [0.5, 0.6, 0.7]}))
+        self.assertEqual(found, Figure(3, (2, 4), 3))
+
+    def test_there_may_be_none(self) -> None:
+        found = arithmetic.break_even(batches({1: [3, 3], 64: [1.1, 1.1]}))
+        self.assertEqual(found, Figure(None, (None, None), 2))
+
+
+class Verdict(unittest.TestCase):
+    def test_more_is_better(self) -> None:
+        for low, high, expected in ((0.72, 0.75, REACHED), (0.60, 0.71, SHORT),
+                                    (0.71, 0.73, UNDECIDED)):
+            found = arithmetic.verdict(Figure((low + high) / 2, (low, high), 5), 0.72, more=True)
+            self.assertEqual(found, expected, (low, high))
+
+    def test_less_is_better(self) -> None:
+        for low, high, expected in ((1.5, 2, REACHED), (2.1, 3, SHORT), (1.9, 2.1, UNDECIDED)):
+            found = arithmetic.verdict(Figure((low + high) / 2, (low, high), 5), 2, more=False)
+            self.assertEqual(found, expected, (low, high))
+
+    def test_a_break_even_that_never_comes_falls_short(self) -> None:
+        self.assertEqual(arithmetic.verdict(Figure(None, (None, None), 5), 4, more=False), SHORT)
+
+    def test_one_that_might_come_is_undecided(self) -> None:
+        self.assertEqual(arithmetic.verdict(Figure(None, (4, None), 5), 4, more=False), UNDECIDED)
+        self.assertEqual(arithmetic.verdict(Figure(4, (3, None), 5), 4, more=False), UNDECIDED)
+
+
+class Report(unittest.TestCase):
+    samples = [report.Samples("here", {"flush64": {"pairs": [[50, 200]] * 5},
+                                       "parked": {"values": [50_000], "about": {"most": 5}}}, {}, []),
+               report.Samples("there", {"breakeven_other": batches({1: [2] * 5, 64: [1.5] * 5})},
+                              {"single_other": "it broke"}, ["the kernel said: BUG"])]
+
+    def test_the_file_has_every_measured_key_and_nothing_else(self) -> None:
+        self.assertEqual(report.figures(self.samples), {
+            "flush64": {"value": 0.75, "unit": "fraction", "spread": [0.75, 0.75], "pairs": 5,
+                        "ground": "here"},
+            "parked": {"value": 50_000, "unit": "connections", "spread": [50_000, 50_000],
+                       "pairs": 1, "ground": "here", "about": {"most": 5}},
+            "breakeven_other": {"value": None, "unit": "calls", "spread": [None, None], "pairs": 5,
+                                "ground": "there"}})
+
+    def test_the_table_says_what_was_reached_and_what_went_wrong(self) -> None:
+        text = report.text(self.samples)
+        self.assertRegex(text, r"flush64 +0\.750 +0\.750 +>= 0\.720 +>= 0\.800 +reached ")
+        self.assertRegex(text, r"parked +50,000 +50,000 +>= 10,000 +>= 50,000 +aim reached ")
+        self.assertRegex(text, r"breakeven_other +none +none +<= 4 +<= 2 +falls short ")
+        self.assertIn("50.0 against 200.0", text)
+        self.assertIn("FAILED: single_other: it broke", text)
+        self.assertIn("PROBLEM: the kernel said: BUG", text)
+
+    def test_lines_of_the_table_of_calls_are_medians(self) -> None:
+        lines = [{"call": "no-op", "how": "flush", "batches": {"1": [7, 9, 8], "64": [2, 2, 2]}}]
+        text = report.text([report.Samples("here", {"table": {"table": lines}}, {}, [])])
+        self.assertRegex(text, r"no-op +flush +8\.0 +2\.0")
+
+
+class Runner(unittest.TestCase):
+    def test_a_boot_for_each_kind_of_guest(self) -> None:
+        boots = keys.by_ground(["flush64", "single_other", "table", "breakeven_other"])
+        self.assertEqual(list(boots.values()),
+                         [["flush64", "table"], ["single_other", "breakeven_other"]])
+
+    def test_all_keys_unless_some_are_named(self) -> None:
+        self.assertEqual(bench.parse([]).keys, list(keys.KEYS))
+        self.assertEqual(bench.parse(["--quick", "parked", "parked"]).keys, ["parked"])
+
+    def test_progress_knows_what_is_left(self) -> None:
+        progress = bench.Progress(keys.by_ground(["flush64", "parked"]))
+        with redirect_stdout(io.StringIO()) as out:
+            progress.next_guest()
+            for line in ("progress flush64 0.00", "progress flush64 1.00", "a word", "[kernel] x"):
+                progress.line(line)
+        self.assertRegex(out.getvalue(), r"\A  flush64 +0%   about \d+ s left\na word\n\Z")
+        self.assertEqual(progress.done, bench.BOOT_SECONDS + keys.seconds("flush64"))
+        self.assertLess(progress.left(), progress.total)
+
+
+if __name__ == "__main__":
+    unittest.main()
