@@ -391,8 +391,9 @@ static unsigned int show_done(struct flexsc_exec *exec, unsigned int bit)
 
 	if (!done)
 		return 0;
-	exec->claim &= ~done;
 	flexsc_complete(exec->client, exec->page, done);
+	/* CANCEL finds them here until they are complete. */
+	WRITE_ONCE(exec->claim, exec->claim & ~done);
 	flexsc_client_completed(exec->client);
 	return hweight64(done);
 }

@@ -228,5 +228,4 @@ const struct file_operations flexsc_group_fops = {
 	.open = group_open,
 	.release = group_release,
 	.unlocked_ioctl = group_ioctl,
-	.llseek = noop_llseek,
 };

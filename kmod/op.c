@@ -78,6 +78,14 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 
 	if (op->timed)
 		hrtimer_cancel(&op->timer);
+	for (i = 0; i < op->nr_calls; i++) {
+		trace_flexsc_complete(client, op->page, op->bit + i,
+				      op->calls[i].call.nr, op->calls[i].result);
+		WRITE_ONCE(entries[i].result, op->calls[i].result);
+	}
+	flexsc_complete(client, op->page, op_bits(op));
+
+	/* CANCEL finds it here until it is complete. */
 	raw_spin_lock_irq(&client->ops_lock);
 	list_del(&op->node);
 	end = op->end;
@@ -93,12 +101,6 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 	}
 	if (op->file)
 		fput(op->file);
-	for (i = 0; i < op->nr_calls; i++) {
-		trace_flexsc_complete(client, op->page, op->bit + i,
-				      op->calls[i].call.nr, op->calls[i].result);
-		WRITE_ONCE(entries[i].result, op->calls[i].result);
-	}
-	flexsc_complete(client, op->page, op_bits(op));
 	count_made(op, mode);
 	kfree(op);
 	/* A flush does this once for all. */
