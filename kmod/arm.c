@@ -348,11 +348,9 @@ void flexsc_op_unarm(struct flexsc_op *op)
 		struct flexsc_op_wait *wait = &op->waits[i];
 		struct wait_queue_head *head;
 
-		/*
-		 * A queue that goes away (POLLFREE) stays for an RCU grace
-		 * period. Pairs with the release in op_wake().
-		 */
+		/* A queue that goes away (POLLFREE) stays for a grace period. */
 		rcu_read_lock();
+		/* Pairs with the release in op_wake(). */
 		head = smp_load_acquire(&wait->head);
 		if (head) {
 			spin_lock_irq(&head->lock);

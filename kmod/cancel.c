@@ -194,11 +194,13 @@ static bool runs(const struct cancel_request *request,
 	page = READ_ONCE(exec->page);
 	bit = READ_ONCE(exec->bit);
 	if (READ_ONCE(exec->client) != request->client ||
-	    READ_ONCE(exec->in_op) || bit >= FLEXSC_PAGE_ENTRIES || page >= request->client->nr_pages ||
+	    READ_ONCE(exec->in_op) || bit >= FLEXSC_PAGE_ENTRIES ||
+	    page >= request->client->nr_pages ||
 	    !(READ_ONCE(exec->claim) & BIT_ULL(bit)) ||
 	    !entry_named(request, page, bit))
 		return false;
 	*id = flexsc_call_id(in_call, bit);
+	/* See above. */
 	smp_rmb();
 	return READ_ONCE(exec->in_call) == in_call;
 }
@@ -296,6 +298,7 @@ static void full_barrier(void *unused)
 
 static void barrier_everywhere(void)
 {
+	/* nr_cancels before in_call, on this CPU too. */
 	smp_mb();
 	preempt_disable();
 	smp_call_function_many(mm_cpumask(current->mm), full_barrier, NULL, true);

@@ -53,8 +53,7 @@ static long client_doorbell(struct flexsc_client *client, u64 pool)
 	struct flexsc_group *group = client->group;
 	bool woke;
 
-	/* Pools come into being before nr_pools counts them, and stay. */
-	if (pool >= smp_load_acquire(&group->nr_pools))
+	if (pool >= flexsc_group_pools(group))
 		return -EINVAL;
 	pool = array_index_nospec(pool, FLEXSC_MAX_POOLS);
 	flexsc_count(client, doorbells);

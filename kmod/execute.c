@@ -446,8 +446,10 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 	WRITE_ONCE(exec->page, page);
 	exec->claim_word = word;
 	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES); /* none runs yet */
+	/* What the claim is before it is there; CANCEL reads it first. */
 	smp_wmb();
 	WRITE_ONCE(exec->claim, claim);
+	/* It is in claim before it is no longer claiming. */
 	smp_wmb();
 	WRITE_ONCE(exec->claiming, NULL);
 	/* The claim before in_call; CANCEL reads them the other way round. */

@@ -84,8 +84,8 @@ static_assert(sizeof(struct flexsc_tally) ==
 	      sizeof(struct flexsc_stats) - offsetof(struct flexsc_stats, executed));
 
 /* Of a pool or a client. */
-#define flexsc_count(of, what) this_cpu_inc((of)->tally->what)
-#define flexsc_count_add(of, what, n) this_cpu_add((of)->tally->what, n)
+#define flexsc_count(of, counter) this_cpu_inc((of)->tally->counter)
+#define flexsc_count_add(of, counter, n) this_cpu_add((of)->tally->counter, n)
 
 /* Where and how the workers of a pool run. Constant; replaced as a whole. */
 struct flexsc_pool_config {
@@ -296,6 +296,13 @@ int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size);
 void flexsc_group_put(struct flexsc_group *group);
 void flexsc_group_stop(struct flexsc_group *group, enum flexsc_state why);
 enum flexsc_state flexsc_group_identity(struct flexsc_group *group);
+
+/* Pools come into being before nr_pools counts them, and stay. */
+static inline unsigned int flexsc_group_pools(const struct flexsc_group *group)
+{
+	/* Pairs with the release in flexsc_pool_create(). */
+	return smp_load_acquire(&group->nr_pools);
+}
 
 static inline bool flexsc_group_stopped(struct flexsc_group *group)
 {

@@ -76,19 +76,20 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 
 /*
  * Makes the plain calls that the client has posted, which is most of what there
- * is, the shortest way. CANCEL waits until that is over. Returns whether nothing is left to do for a helper.
+ * is, the shortest way. CANCEL waits until that is over. Returns whether nothing
+ * is left to do for a helper.
  */
 bool flexsc_help_plain(struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
-	unsigned int i, page, nr_pools = smp_load_acquire(&group->nr_pools);
+	unsigned int i, page, nr_pools = flexsc_group_pools(group);
 	struct flexsc_exec exec fx_uninitialized;
 	bool all = !READ_ONCE(client->nr_helpable);
 
 	if (unlikely(flexsc_group_stopped(group)))
 		return all;
-	/* Before anything is taken, and until it is done or back. */
 	atomic_inc(&client->quick_helpers);
+	/* Before anything is taken, and until it is done or back; cancel.c. */
 	smp_mb__after_atomic();
 	for (i = 0; i < nr_pools; i++) {
 		u64 *words = client->header->submission[i].page;
@@ -99,6 +100,7 @@ bool flexsc_help_plain(struct flexsc_client *client)
 						 &words[page], &exec);
 		}
 	}
+	/* See above. */
 	smp_mb__before_atomic();
 	atomic_dec(&client->quick_helpers);
 	return all;
@@ -138,7 +140,7 @@ static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)
 void flexsc_help(struct flexsc_exec *exec, struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
-	unsigned int i, nr_pools = smp_load_acquire(&group->nr_pools);
+	unsigned int i, nr_pools = flexsc_group_pools(group);
 
 	exec->stop = flexsc_group_stopped(group);
 	for (i = 0; i < nr_pools && !exec->stop; i++) {

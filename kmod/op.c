@@ -152,9 +152,11 @@ static unsigned int chain_length(struct flexsc_client *client,
 	struct flexsc_entry *entry = &client->pages[page][bit];
 	unsigned int n = 1;
 
-	for (; READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK &&
-	       bit + n < FLEXSC_PAGE_ENTRIES; entry++)
+	while (READ_ONCE(entry->flags) & FLEXSC_ENTRY_LINK &&
+	       bit + n < FLEXSC_PAGE_ENTRIES) {
+		entry++;
 		n++;
+	}
 	return n;
 }
 
@@ -308,6 +310,7 @@ void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	WRITE_ONCE(exec->client, op->client);
 	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES);
+	/* As in flexsc_serve_claim(). */
 	smp_wmb();
 	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();

@@ -96,11 +96,13 @@ struct flexsc_op {
 };
 
 /* Of an operation: of its client and its pool. */
-#define flexsc_op_count(op, what)                     \
-	do {                                          \
-		flexsc_count((op)->client, what);     \
-		if ((op)->pool)                       \
-			flexsc_count((op)->pool, what); \
+#define flexsc_op_count(op, counter)                                    \
+	do {                                                            \
+		const struct flexsc_op *counted_op = (op);              \
+									\
+		flexsc_count(counted_op->client, counter);              \
+		if (counted_op->pool)                                   \
+			flexsc_count(counted_op->pool, counter);        \
 	} while (0)
 
 /* op.c */

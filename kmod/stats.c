@@ -123,7 +123,7 @@ int flexsc_stats_get(struct flexsc_group *group, void __user *arg)
 		raw_spin_unlock_irq(&group->lock);
 		break;
 	case FLEXSC_STATS_POOL:
-		if (in.index >= smp_load_acquire(&group->nr_pools))
+		if (in.index >= flexsc_group_pools(group))
 			return -EINVAL;
 		raw_spin_lock_irq(&group->lock);
 		pool_stats(&stats, &group->pools[array_index_nospec(in.index,

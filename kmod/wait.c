@@ -115,7 +115,7 @@ static void set_helps(struct flexsc_client *client, bool helps)
 	 * nr_ready was raised, with a lock taken in between.
 	 */
 	smp_mb();
-	nr_pools = smp_load_acquire(&group->nr_pools);
+	nr_pools = flexsc_group_pools(group);
 	for (i = 0; i < nr_pools; i++) {
 		if (READ_ONCE(client->nr_ready[i]))
 			flexsc_pool_kick(&group->pools[i]);
