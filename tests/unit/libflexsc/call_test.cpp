@@ -63,7 +63,7 @@ TEST(Engine, ImpossibleOptionsAreRefused) {
     EXPECT_THROW(static_cast<void>(Engine::open(options)), std::system_error);
   };
   refused([](EngineOptions& options) { options.pages_per_channel = 0; });
-  refused([](EngineOptions& options) { options.pages_per_channel = 65; });
+  refused([](EngineOptions& options) { options.pages_per_channel = 257; });
   refused([](EngineOptions& options) { options.spin = std::chrono::microseconds(-1); });
   refused([](EngineOptions& options) { options.worker_cpus = {-1}; });
   refused([](EngineOptions& options) {
