@@ -241,7 +241,10 @@ static bool is_claimed(const struct cancel_request *request)
 	raw_spin_lock_irq(&group->lock);
 	for (i = 0; i < group->nr_pools && !claimed; i++) {
 		list_for_each_entry(worker, &group->pools[i].workers, node) {
-			claimed = has_claimed(request, &worker->exec);
+			/* Begun, but not asked yet whether a request names it. */
+			claimed = has_claimed(request, &worker->exec) ||
+				  (runs(request, &worker->exec, &id) &&
+				   worker->cancel != id);
 			if (claimed)
 				break;
 		}
