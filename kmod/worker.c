@@ -141,16 +141,19 @@ static bool serve_word(struct flexsc_worker *worker,
 	/* Before bits are taken; they are in claim before it is NULL again. */
 	WRITE_ONCE(worker->exec.claiming, word);
 	taken = claim(pool, word);
-	if (unlikely(taken && !identity_holds(pool->group))) {
+	/*
+	 * What was posted after POOL_UPDATE returned runs as it says: the
+	 * claim's barrier comes before this look at the configuration.
+	 */
+	if (taken && likely(READ_ONCE(pool->config) == worker->config &&
+			    identity_holds(pool->group))) {
+		flexsc_serve_claim(&worker->exec, client, page, word, taken);
+		return true;
+	}
+	if (taken)
 		atomic64_or(taken, (atomic64_t *)word);
-		taken = 0;
-	}
-	if (!taken) {
-		WRITE_ONCE(worker->exec.claiming, NULL);
-		return false;
-	}
-	flexsc_serve_claim(&worker->exec, client, page, word, taken);
-	return true;
+	WRITE_ONCE(worker->exec.claiming, NULL);
+	return taken; /* look_around() comes before the next claim */
 }
 
 /* Goes on with operations of a client that became ready. */
