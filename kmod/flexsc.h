@@ -10,6 +10,8 @@
  *   client  a mapped region. Referenced by its file (which the mapping
  *           references), by the snapshot of every worker that may be serving
  *           it, and by its operations.
+ *           Whoever reads the file in debugfs holds a group, and a client of
+ *           it, for as long as it writes about them.
  *   pool    part of its group.
  *   worker  a thread of the process. Its memory and the module's text stay
  *           until its pin file is released, which happens in core code after
@@ -132,6 +134,7 @@ struct flexsc_group {
 	struct mm_struct *mm;      /* identity only (mm_count) */
 	const struct cred *cred;   /* the owner's when it opened us */
 	struct list_head node;     /* in the list of groups, groups_lock */
+	u64 id;                    /* from 1, in the order of opening */
 
 	struct mutex mutex; /* serialises the ioctls that make things */
 
@@ -288,6 +291,8 @@ struct flexsc_worker {
 /* main.c */
 void flexsc_groups_add(struct flexsc_group *group);
 void flexsc_groups_remove(struct flexsc_group *group);
+u64 flexsc_groups_newest(void);
+struct flexsc_group *flexsc_groups_from(u64 id);
 
 /* group.c */
 extern const struct file_operations flexsc_group_fops;
@@ -339,8 +344,16 @@ static inline int flexsc_caller_check(struct flexsc_group *group)
 
 /* stats.c */
 int flexsc_stats_get(struct flexsc_group *group, void __user *arg);
+void flexsc_stats_group(struct flexsc_stats *stats, struct flexsc_group *group);
+void flexsc_stats_pool(struct flexsc_stats *stats, struct flexsc_pool *pool);
+void flexsc_stats_client(struct flexsc_stats *stats,
+			 struct flexsc_client *client);
 void flexsc_tally_add(struct flexsc_tally *to,
 		      const struct flexsc_tally __percpu *from);
+
+/* debugfs.c */
+void flexsc_debugfs_init(void);
+void flexsc_debugfs_exit(void);
 
 /* client.c */
 struct flexsc_client *flexsc_client_of(struct file *file);

@@ -18,11 +18,14 @@
 
 static LIST_HEAD(groups);
 static DEFINE_RAW_SPINLOCK(groups_lock);
+static u64 newest; /* the last id given out; under groups_lock */
 
+/* The list is in the order of the ids. */
 void flexsc_groups_add(struct flexsc_group *group)
 {
 	raw_spin_lock_irq(&groups_lock);
-	list_add(&group->node, &groups);
+	group->id = ++newest;
+	list_add_tail(&group->node, &groups);
 	raw_spin_unlock_irq(&groups_lock);
 }
 
@@ -31,6 +34,37 @@ void flexsc_groups_remove(struct flexsc_group *group)
 	raw_spin_lock_irq(&groups_lock);
 	list_del(&group->node);
 	raw_spin_unlock_irq(&groups_lock);
+}
+
+u64 flexsc_groups_newest(void)
+{
+	u64 id;
+
+	raw_spin_lock_irq(&groups_lock);
+	id = newest;
+	raw_spin_unlock_irq(&groups_lock);
+	return id;
+}
+
+/*
+ * The first group with this id or a higher one whose descriptor is open, with a
+ * reference, or NULL. While a group is in the list its file holds a reference:
+ * that is given up after the removal from the list, which takes this lock.
+ */
+struct flexsc_group *flexsc_groups_from(u64 id)
+{
+	struct flexsc_group *group, *found = NULL;
+
+	raw_spin_lock_irq(&groups_lock);
+	list_for_each_entry(group, &groups, node) {
+		if (group->id < id)
+			continue;
+		refcount_inc(&group->ref);
+		found = group;
+		break;
+	}
+	raw_spin_unlock_irq(&groups_lock);
+	return found;
 }
 
 /*
@@ -88,10 +122,11 @@ static int __init flexsc_init(void)
 
 	preempt_notifier_inc();
 
-	/* Last: from here on we are in use. */
+	/* From here on we are in use: nothing after it may fail. */
 	err = misc_register(&device);
 	if (err)
 		goto err_notifier;
+	flexsc_debugfs_init();
 	return 0;
 
 err_notifier:
@@ -107,6 +142,7 @@ err_notifier:
  */
 static void __exit flexsc_exit(void)
 {
+	flexsc_debugfs_exit();
 	misc_deregister(&device);
 	preempt_notifier_dec();
 	tracepoint_probe_unregister(exit_tracepoint, owner_exit_probe, NULL);

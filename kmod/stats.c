@@ -32,27 +32,20 @@ void flexsc_tally_add(struct flexsc_tally *to,
 
 static void pool_state(struct flexsc_stats *stats, struct flexsc_pool *pool)
 {
+	lockdep_assert_held(&pool->group->lock);
 	stats->workers += pool->nr_workers;
 	stats->running += max(0, atomic_read(&pool->running));
 }
 
-/* Under group->lock. */
-static void pool_stats(struct flexsc_stats *stats, struct flexsc_pool *pool)
+static void add_batches(struct flexsc_stats *stats)
 {
-	struct flexsc_group *group = pool->group;
 	unsigned int i;
 
-	pool_state(stats, pool);
-	flexsc_tally_add(stats_tally(stats), pool->tally);
-	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
-		if (group->clients[i])
-			stats->waiting +=
-				READ_ONCE(group->clients[i]->nr_waiting_at[pool->index]);
-	}
+	for (i = 0; i < FLEXSC_BATCH_BUCKETS; i++)
+		stats->batches += stats->batch_size[i];
 }
 
-static void client_stats(struct flexsc_stats *stats,
-			 struct flexsc_client *client)
+static void add_client(struct flexsc_stats *stats, struct flexsc_client *client)
 {
 	unsigned int i;
 
@@ -62,27 +55,76 @@ static void client_stats(struct flexsc_stats *stats,
 }
 
 /*
- * Under group->lock. An entry is counted for its client and for its pool; what
- * only pools count is added to the sum over the clients.
+ * These three add up what the CPUs counted, which takes time on a machine with
+ * many of them: not under a lock. A tally stays as long as its pool (which
+ * stays as long as its group) or its client; the caller holds that.
  */
-static void group_stats(struct flexsc_stats *stats, struct flexsc_group *group)
+void flexsc_stats_client(struct flexsc_stats *stats,
+			 struct flexsc_client *client)
 {
-	struct flexsc_tally pools = {};
+	memset(stats, 0, sizeof(*stats));
+	add_client(stats, client);
+	add_batches(stats);
+}
+
+void flexsc_stats_pool(struct flexsc_stats *stats, struct flexsc_pool *pool)
+{
+	struct flexsc_group *group = pool->group;
 	unsigned int i;
 
-	for (i = 0; i < group->nr_pools; i++) {
-		pool_state(stats, &group->pools[i]);
-		flexsc_tally_add(&pools, group->pools[i].tally);
-	}
-	tally_sum(stats_tally(stats), &group->gone);
+	memset(stats, 0, sizeof(*stats));
+	raw_spin_lock_irq(&group->lock);
+	pool_state(stats, pool);
 	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
 		if (group->clients[i])
-			client_stats(stats, group->clients[i]);
+			stats->waiting +=
+				READ_ONCE(group->clients[i]->nr_waiting_at[pool->index]);
 	}
+	raw_spin_unlock_irq(&group->lock);
+	flexsc_tally_add(stats_tally(stats), pool->tally);
+	add_batches(stats);
+}
+
+/*
+ * An entry is counted for its client and for its pool; what only pools count is
+ * added to the sum over the clients.
+ */
+void flexsc_stats_group(struct flexsc_stats *stats, struct flexsc_group *group)
+{
+	struct flexsc_client *clients[FLEXSC_MAX_CLIENTS];
+	struct flexsc_tally pools = {};
+	unsigned int i, nr_pools;
+
+	memset(stats, 0, sizeof(*stats));
+	raw_spin_lock_irq(&group->lock);
+	nr_pools = group->nr_pools;
+	for (i = 0; i < nr_pools; i++)
+		pool_state(stats, &group->pools[i]);
+	/*
+	 * Together: a client that leaves is added to gone and loses its place
+	 * under this lock, so it is counted once.
+	 */
+	tally_sum(stats_tally(stats), &group->gone);
+	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
+		clients[i] = group->clients[i];
+		if (clients[i])
+			refcount_inc(&clients[i]->ref);
+	}
+	raw_spin_unlock_irq(&group->lock);
+
+	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
+		if (!clients[i])
+			continue;
+		add_client(stats, clients[i]);
+		flexsc_client_put(clients[i]);
+	}
+	for (i = 0; i < nr_pools; i++)
+		flexsc_tally_add(&pools, group->pools[i].tally);
 	stats->blocked = pools.blocked;
 	stats->handed_back = pools.handed_back;
 	stats->parks = pools.parks;
 	stats->wakes = pools.wakes;
+	add_batches(stats);
 }
 
 /* The client that a descriptor stands for, if it is one of the group. */
@@ -96,7 +138,7 @@ static int client_stats_of(struct flexsc_stats *stats,
 		return -EINVAL;
 	client = flexsc_client_of(file);
 	if (client && client->group == group)
-		client_stats(stats, client);
+		flexsc_stats_client(stats, client);
 	else
 		client = NULL;
 	fput(file);
@@ -106,39 +148,35 @@ static int client_stats_of(struct flexsc_stats *stats,
 /* FLEXSC_IOC_STATS. */
 int flexsc_stats_get(struct flexsc_group *group, void __user *arg)
 {
-	struct flexsc_stats stats, in;
-	unsigned int i;
+	u32 size, scope, index;
+	struct flexsc_stats stats;
 	int err;
 
-	err = flexsc_params_get(&in, sizeof(in), arg);
+	err = flexsc_params_get(&stats, sizeof(stats), arg);
 	if (err)
 		return err;
-	memset(&stats, 0, sizeof(stats));
-	stats.scope = in.scope;
-	stats.index = in.index;
-	switch (in.scope) {
+	size = stats.size;
+	scope = stats.scope;
+	index = stats.index;
+	switch (scope) {
 	case FLEXSC_STATS_GROUP:
-		raw_spin_lock_irq(&group->lock);
-		group_stats(&stats, group);
-		raw_spin_unlock_irq(&group->lock);
+		flexsc_stats_group(&stats, group);
 		break;
 	case FLEXSC_STATS_POOL:
-		if (in.index >= flexsc_group_pools(group))
+		if (index >= flexsc_group_pools(group))
 			return -EINVAL;
-		raw_spin_lock_irq(&group->lock);
-		pool_stats(&stats, &group->pools[array_index_nospec(in.index,
-								    FLEXSC_MAX_POOLS)]);
-		raw_spin_unlock_irq(&group->lock);
+		flexsc_stats_pool(&stats,
+				  &group->pools[array_index_nospec(index, FLEXSC_MAX_POOLS)]);
 		break;
 	case FLEXSC_STATS_CLIENT:
-		err = client_stats_of(&stats, group, in.index);
+		err = client_stats_of(&stats, group, index);
 		if (err)
 			return err;
 		break;
 	default:
 		return -EINVAL;
 	}
-	for (i = 0; i < FLEXSC_BATCH_BUCKETS; i++)
-		stats.batches += stats.batch_size[i];
-	return flexsc_params_put(arg, &stats, sizeof(stats), in.size);
+	stats.scope = scope;
+	stats.index = index;
+	return flexsc_params_put(arg, &stats, sizeof(stats), size);
 }

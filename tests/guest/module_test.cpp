@@ -11,6 +11,8 @@
 namespace flexsc_guest {
 namespace {
 
+constexpr const char* kGroups = "/sys/kernel/debug/flexsc/groups";
+
 class Module : public GuestTest {
  protected:
   void SetUp() override {
@@ -120,6 +122,56 @@ TEST_F(Module, UnloadedUnderLeavingWorkers) {
     ASSERT_EQ(load(), 0);
     make_node();
   }
+}
+
+// An administrator looks at it; that is a user too.
+TEST_F(Module, NotUnloadedUnderAnOpenListOfGroups) {
+  {
+    const Fd list(::open(kGroups, O_RDONLY | O_CLOEXEC));
+    ASSERT_GE(list.get(), 0);
+    EXPECT_EQ(unload(), -EWOULDBLOCK) << "not read yet";
+    char byte = 0;
+    ASSERT_EQ(::read(list.get(), &byte, 1), 1);
+    EXPECT_EQ(unload(), -EWOULDBLOCK) << "in the middle of a reading";
+  }
+  ASSERT_TRUE(unload_soon());
+  EXPECT_EQ(::open(kGroups, O_RDONLY), -1);
+  EXPECT_EQ(errno, ENOENT);
+  ASSERT_EQ(load(), 0);
+  make_node();
+  EXPECT_TRUE(read_file(kGroups).starts_with("flexsc format="));
+}
+
+TEST_F(Module, UnloadedUnderReaders) {
+  const SharedBoard board;
+  std::vector<std::unique_ptr<Child>> readers;
+  readers.reserve(2);
+  for (int i = 0; i < 2; ++i) {
+    readers.push_back(std::make_unique<Child>([&] {
+      while (board->stage == 0) {
+        const Fd list(::open(kGroups, O_RDONLY | O_CLOEXEC));
+        if (list.get() < 0) {
+          REQUIRE(errno == ENOENT || errno == ENXIO);  // gone; going
+          ++board->value;
+          continue;
+        }
+        std::array<char, 64> text{};
+        ssize_t got = 1;
+        while (got > 0) got = ::read(list.get(), text.data(), text.size());
+        REQUIRE_EQ(got, 0);
+        ++board->count;
+      }
+    }));
+  }
+  for (int i = 0; i < 10; ++i) {
+    const long count = board->count;
+    ASSERT_TRUE(eventually([&] { return board->count > count; })) << "nobody reads it";
+    ASSERT_TRUE(unload_soon()) << "round " << i;
+    ASSERT_EQ(load(), 0);
+    make_node();
+  }
+  board->stage = 1;
+  for (const auto& reader : readers) EXPECT_EQ(reader->join(), "exit 0");
 }
 
 TEST_F(Module, SecondLoadIsRefused) {
