@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "expect.hpp"
+#include "flexsc/cancel.hpp"
 #include "runtime.hpp"
 #include "sanitizer.hpp"
 #include "waiter.hpp"
@@ -75,8 +76,8 @@ Carrier::~Carrier() {
   // A waker may still be on its way out of wake() although the fiber it woke has ended.
   // acquire: pairs with the release at the end of wake().
   while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && inbox_.empty() && backlog_.empty() &&
-                timers_.empty() && dead_ == nullptr);
+  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && inbox_.empty() && cancels_.empty() &&
+                backlog_.empty() && timers_.empty() && dead_ == nullptr);
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
 }
 
@@ -93,6 +94,7 @@ void Carrier::run() {
     if (spin()) continue;
     sleep();
   }
+  take_inbox();  // cancellations of fibers that ended without one
   publish();
   this_carrier = nullptr;
 }
@@ -144,6 +146,8 @@ void Carrier::start(FiberControl& fiber) noexcept {
     FLEXSC_EXPECT(fiber.carrier == nullptr);
     fiber.carrier = this;
     fiber.context.prepare(fiber.stack, &Carrier::fiber_main);
+    // release: `carrier`, for who cancels; and see cancel_bit.
+    fiber.cancel.fetch_or(cancel_bit::started, std::memory_order_acq_rel);
   } else {
     FLEXSC_EXPECT(fiber.state == FiberState::ready && fiber.carrier == this);
   }
@@ -209,6 +213,9 @@ void Carrier::fiber_main() {
   FiberControl& fiber = *carrier.current_;
   try {
     fiber.body();
+  } catch (const Cancelled&) {
+    fiber.exception = std::current_exception();
+    fiber.ended_by_cancel = true;
   } catch (...) {
     fiber.exception = std::current_exception();
   }
@@ -223,14 +230,23 @@ void Carrier::finish() noexcept {
   fiber.state = FiberState::finished;
   ++finished_;
   publish();
+  // See cancel_bit. acquire: pairs with the release with which the canceller takes `pushing`
+  // back. It holds it for a few instructions.
+  fiber.cancel.fetch_or(cancel_bit::ended, std::memory_order_acq_rel);
+  while ((fiber.cancel.load(std::memory_order_acquire) & cancel_bit::pushing) != 0) {
+    std::this_thread::yield();
+  }
   // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
   // join(). acquire: the joiner's Waiter; pairs with the release of join().
   void* const before = fiber.end.exchange(FiberControl::ended(), std::memory_order_acq_rel);
   FLEXSC_EXPECT(before != FiberControl::ended());
   if (before == FiberControl::detached()) {
-    if (fiber.exception != nullptr) end_program(fiber);
+    if (fiber.exception != nullptr && !fiber.ended_by_cancel) end_program(fiber);
   } else if (before != FiberControl::running()) {
-    static_cast<Waiter*>(before)->wake();
+    // Nobody else ends that wait: give_up() must take the waiter out of `end` first.
+    auto& joiner = *static_cast<Waiter*>(before);
+    FLEXSC_EXPECT(joiner.claim(Wake::notified));
+    joiner.wake();
   }
   dead_ = &fiber;
   leave(fiber);

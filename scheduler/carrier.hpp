@@ -9,7 +9,8 @@
 ///  2. A fiber is on at most one queue: `fresh_` (never ran), `ready_` (may go on) or
 ///     `inbox_` (woken by another thread, not yet noticed). FiberState says which, except
 ///     that a fiber in an inbox is still `parked`: only its carrier changes its state.
-///  3. Private to the carrier's thread: ready_, timers_, backlog_, spare_stacks_, current_,
+///  3. Private to the carrier's thread: ready_, timers_ (which lie on fibers' stacks), backlog_,
+///  spare_stacks_, current_,
 ///     the channel (but for notify()) and all counters without "published".
 ///     Touched by other threads: inbox_ (they push), fresh_ (they push and steal, under
 ///     fresh_mutex_), sleeping_, wakers_, the published counters.
@@ -23,10 +24,10 @@
 ///       take_inbox       inbox_ -> ready_                            its carrier
 ///       settle           parked -> ready_ (its call is complete)     its carrier
 ///       finish           running -> finished                         the fiber
-///  5. A parked fiber has exactly one wake-up to come: one completion, one timer or one
-///     wake(). Nothing wakes a fiber that is not parked or about to park: a wake-up from
-///     another thread that overtakes park() stays in the inbox until the fiber is off its
-///     stack, since its carrier looks there only in between.
+///  5. A parked fiber has exactly one wake-up to come: one completion or one wake(), by who
+///     has claimed its Waiter (waiter.hpp). Nothing wakes a fiber that is not parked or about to
+///     park: a wake-up from another thread that overtakes park() stays in the inbox until the fiber
+///     is off its stack, since its carrier looks there only in between.
 ///  6. Locks: fresh_mutex_ is a leaf (nothing is locked and nothing waits while it is
 ///     held). A WaitQueue's guard is a leaf too. No lock is held over a switch.
 ///  7. On the way of a system call (run_call, settle) nothing is allocated, no lock is
@@ -89,7 +90,6 @@ class alignas(64) Carrier {
   [[nodiscard]] long run_call(const Call& call);
   void yield();
   void park() noexcept;
-  void sleep_until(Clock::time_point when);
   [[nodiscard]] TimerHeap& timers() noexcept { return timers_; }
 
   // In this carrier's thread.
@@ -101,6 +101,8 @@ class alignas(64) Carrier {
   /// Makes a parked (or parking) fiber of this carrier ready. The caller owes the fiber
   /// its one wake-up.
   void wake(FiberControl& fiber) noexcept;
+  /// Cancels a fiber of this carrier that was started and has not ended, see cancel_bit.
+  void cancel(FiberControl& fiber) noexcept;
   /// Takes a fiber that has not started.
   void push_fresh(FiberControl& fiber) noexcept;
   /// Ends its sleep, if it sleeps; whether it did.
@@ -137,6 +139,7 @@ class alignas(64) Carrier {
 
   // Nothing to run (carrier_idle.cpp).
   bool take_inbox() noexcept;
+  void deliver_cancel(FiberControl& fiber) noexcept;
   bool fire_timers() noexcept;
   [[nodiscard]] bool steal() noexcept;
   [[nodiscard]] bool spin();
@@ -165,6 +168,7 @@ class alignas(64) Carrier {
 
   // Shared. On lines of their own: others' pushes must not disturb what is above.
   alignas(64) Inbox inbox_;
+  CancelInbox cancels_;  ///< to be cancelled
   std::atomic<bool> sleeping_{false};
   std::atomic<unsigned> wakers_{0};  ///< threads inside wake() from outside
 

@@ -6,6 +6,7 @@
 #include "carrier.hpp"
 #include "expect.hpp"
 #include "runtime.hpp"
+#include "waiter.hpp"
 
 namespace flexsc::detail {
 namespace {
@@ -14,16 +15,6 @@ namespace {
 constexpr std::size_t kStealBatch = 32;
 /// Looks at the completions between two looks at the clock while spinning.
 constexpr int kLooksPerClock = 16;
-
-/// Makes its fiber ready.
-class Alarm final : public Timer {
- public:
-  Alarm(Clock::time_point when, FiberControl& fiber) noexcept : Timer(when), fiber_(fiber) {}
-  void expire() noexcept override { fiber_.carrier->wake(fiber_); }
-
- private:
-  FiberControl& fiber_;
-};
 
 inline void relax_cpu() noexcept {
   __builtin_ia32_pause();
@@ -43,6 +34,12 @@ void Carrier::wake(FiberControl& fiber) noexcept {
   rouse();
   // release: pairs with the acquire in ~Carrier().
   wakers_.fetch_sub(1, std::memory_order_release);
+}
+
+void Carrier::cancel(FiberControl& fiber) noexcept {
+  if (of_this_thread() == this) return deliver_cancel(fiber);
+  cancels_.push(fiber);
+  rouse();
 }
 
 void Carrier::push_fresh(FiberControl& fiber) noexcept {
@@ -100,18 +97,24 @@ bool Carrier::take_inbox() noexcept {
     make_ready(fiber);
     any = true;
   });
+  cancels_.take_all([&](FiberControl& fiber) {
+    deliver_cancel(fiber);
+    any = true;
+  });
   return any;
+}
+
+/// Ends the wait of the fiber, if it is in one that can be ended. Otherwise the fiber sees the
+/// request at its next cancellation point. Runs in this thread outside of the fiber, as
+/// everything that parks it does, so nothing changes meanwhile.
+void Carrier::deliver_cancel(FiberControl& fiber) noexcept {
+  const std::shared_ptr<FiberControl> keeps = std::move(fiber.cancel_keeps);
+  if (fiber.state != FiberState::parked || fiber.waits_on == nullptr) return;
+  if (fiber.wait_heeds_cancel && fiber.waits_on->give_up(Wake::cancelled)) make_ready(fiber);
 }
 
 bool Carrier::fire_timers() noexcept {
   return !timers_.empty() && timers_.expire(Clock::now()) > 0;
-}
-
-void Carrier::sleep_until(Clock::time_point when) {
-  Alarm alarm(when, *current_);
-  timers_.add(alarm);
-  park();
-  FLEXSC_EXPECT(!alarm.pending());
 }
 
 /// Takes the older half of another carrier's fresh fibers.
@@ -160,7 +163,7 @@ bool Carrier::spin() {
 void Carrier::sleep() {
   // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
   sleeping_.store(true, std::memory_order_seq_cst);
-  if (inbox_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
+  if (inbox_.empty() && cancels_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
     std::chrono::nanoseconds timeout{-1};
     if (!timers_.empty()) {
       const Clock::time_point now = Clock::now();

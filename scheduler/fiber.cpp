@@ -34,6 +34,10 @@ bool Fiber::joinable() const noexcept {
 }
 
 void Fiber::join() {
+  (void)join_until_deadline(detail::kForEver);
+}
+
+bool Fiber::join_until_deadline(detail::Deadline until) {
   if (!joinable()) {
     throw std::system_error(EINVAL, std::generic_category(), "joining no fiber");
   }
@@ -41,19 +45,30 @@ void Fiber::join() {
     throw std::system_error(EDEADLK, std::generic_category(), "a fiber joining itself");
   }
   {
-    detail::Waiter waiter;
+    detail::Waiter waiter("end of a fiber", control_.get());
+    waiter.registered_in(control_->end, FiberControl::running());
     void* running = FiberControl::running();
     // release: the waiter, for Carrier::finish(), which acquires it. acquire, if the fiber
     // has ended already: what it did; pairs with the release in finish().
     if (control_->end.compare_exchange_strong(running, &waiter, std::memory_order_acq_rel,
                                               std::memory_order_acquire)) {
-      waiter.wait();
+      const detail::Wake how = waiter.wait(until, detail::Cancel::heeded);
+      detail::throw_if_cancelled(how);
+      if (how == detail::Wake::timeout) return false;
     }
   }
   const std::shared_ptr<FiberControl> ended = std::move(control_);
   if (ended->exception != nullptr) {
     std::rethrow_exception(std::exchange(ended->exception, nullptr));
   }
+  return true;
+}
+
+void Fiber::cancel() {
+  if (!joinable()) {
+    throw std::system_error(EINVAL, std::generic_category(), "cancelling no fiber");
+  }
+  detail::request_cancel(control_);
 }
 
 void Fiber::detach() {
@@ -65,7 +80,7 @@ void Fiber::detach() {
   // acquire, if the fiber has ended: its exception; pairs with the release in finish().
   if (!fiber->end.compare_exchange_strong(running, FiberControl::detached(),
                                           std::memory_order_acq_rel, std::memory_order_acquire) &&
-      fiber->exception != nullptr) {
+      fiber->exception != nullptr && !fiber->ended_by_cancel) {
     detail::end_program(*fiber);
   }
 }
@@ -99,8 +114,9 @@ void yield() {
 }
 
 void sleep_until(std::chrono::steady_clock::time_point when) {
-  if (inside()) return Carrier::of_this_thread()->sleep_until(when);
-  std::this_thread::sleep_until(when);
+  if (!inside()) return std::this_thread::sleep_until(when);
+  detail::Waiter waiter("a time");
+  detail::throw_if_cancelled(waiter.wait(when, detail::Cancel::heeded));
 }
 
 std::string_view name() noexcept {

@@ -19,6 +19,22 @@ namespace flexsc::detail {
 class Carrier;
 class Waiter;
 
+/// How far a fiber is, for who wants to cancel it. Bits of FiberControl::cancel.
+///
+/// All changes are read-modify-writes of one word, so there is one order of them:
+///   cancel()   sets `requested`, and with it `pushing` if `started` is set and `ended` not;
+///              then it shows the fiber to its carrier and takes `pushing` back
+///   start      sets `started`: a request from before is seen by the fiber itself, where it
+///              waits; one from after finds the carrier
+///   finish     sets `ended` and waits until `pushing` is gone: so the carrier, which cannot go
+///              before its fibers have ended, is there while it is shown one
+namespace cancel_bit {
+inline constexpr std::uint8_t requested = 1;
+inline constexpr std::uint8_t started = 2;
+inline constexpr std::uint8_t pushing = 4;
+inline constexpr std::uint8_t ended = 8;
+}  // namespace cancel_bit
+
 enum class FiberState : std::uint8_t {
   fresh,     ///< never ran; on some carrier's fresh queue
   ready,     ///< on its carrier's ready queue
@@ -32,6 +48,8 @@ enum class FiberState : std::uint8_t {
 ///    off a fresh queue);
 ///  - from then on `carrier` and everything else but `end` belongs to that carrier's thread;
 ///    `carrier` is constant and any thread that may wake the fiber may read it;
+///  - `cancel` is shared with who cancels, see cancel_bit; `cancel_keeps` and `cancel_next`
+///    are written by who has set `pushing`, then belong to the carrier;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
 class FiberControl {
  public:
@@ -45,6 +63,7 @@ class FiberControl {
   FiberControl* ready_next = nullptr;
   FiberControl* fresh_next = nullptr;
   FiberControl* inbox_next = nullptr;
+  FiberControl* cancel_next = nullptr;
 
   Carrier* carrier = nullptr;  ///< set when it starts, never changed
   FiberState state = FiberState::fresh;
@@ -55,6 +74,24 @@ class FiberControl {
   /// Keeps the fiber while it lives, whatever becomes of its handle.
   std::shared_ptr<FiberControl> self;
 
+  /// What it is parked on, unless on a call.
+  Waiter* waits_on = nullptr;
+  bool wait_heeds_cancel = false;
+  unsigned shields = 0;  ///< CancelShield objects of it
+
+  std::atomic<std::uint8_t> cancel{0};
+  /// Keeps it while its carrier is to look at a cancellation.
+  std::shared_ptr<FiberControl> cancel_keeps;
+  /// acquire: what the canceller did before.
+  [[nodiscard]] bool cancel_wanted() const noexcept {
+    return (cancel.load(std::memory_order_acquire) & cancel_bit::requested) != 0;
+  }
+  /// Not under a shield, nor while an exception unwinds the running fiber: another one thrown
+  /// by a destructor would end the program.
+  [[nodiscard]] bool may_be_cancelled() const noexcept {
+    return shields == 0 && std::uncaught_exceptions() == 0;
+  }
+
   /// How the fiber ended and who wants to know: running(), detached(), ended(), or the
   /// joiner's Waiter.
   std::atomic<void*> end{running()};
@@ -63,6 +100,7 @@ class FiberControl {
   [[nodiscard]] static void* ended() noexcept { return &marks[1]; }
 
   std::exception_ptr exception;
+  bool ended_by_cancel = false;  ///< passes with `exception`, which is then a Cancelled
 
  private:
   static inline char marks[2];  ///< addresses that are no Waiter's
@@ -71,5 +109,6 @@ class FiberControl {
 using ReadyQueue = Fifo<FiberControl, &FiberControl::ready_next>;
 using FreshQueue = Fifo<FiberControl, &FiberControl::fresh_next>;
 using Inbox = MpscStack<FiberControl, &FiberControl::inbox_next>;
+using CancelInbox = MpscStack<FiberControl, &FiberControl::cancel_next>;
 
 }  // namespace flexsc::detail

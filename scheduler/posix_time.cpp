@@ -7,6 +7,7 @@
 
 #include "flexsc/posix.hpp"
 #include "posix_result.hpp"
+#include "waiter.hpp"
 
 namespace flexsc {
 
@@ -16,32 +17,31 @@ namespace {
 
 constexpr long kNanosecondsPerSecond = 1'000'000'000;
 
-/// Parks the running fiber for that long; a time beyond the clock's end is for ever.
-void sleep_fiber(std::chrono::seconds seconds, std::chrono::nanoseconds rest) {
+/// Parks the running fiber for that long; a time beyond the clock's end is for ever. Returns 0,
+/// or ECANCELED, as a call does whose fiber is cancelled: C code in between knows no exceptions.
+int sleep_fiber(std::chrono::seconds seconds, std::chrono::nanoseconds rest) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point now = Clock::now();
-  if (seconds >= std::chrono::floor<std::chrono::seconds>(Clock::time_point::max() - now) -
-                     std::chrono::seconds(1)) {
-    this_fiber::sleep_until(Clock::time_point::max());
-  } else {
-    this_fiber::sleep_until(now + seconds + rest);
+  Clock::time_point until = Clock::time_point::max();
+  if (seconds < std::chrono::floor<std::chrono::seconds>(until - now) - std::chrono::seconds(1)) {
+    until = now + seconds + rest;
   }
+  detail::Waiter waiter("a time");
+  return waiter.wait(until, detail::Cancel::heeded) == detail::Wake::cancelled ? ECANCELED : 0;
 }
 
 [[nodiscard]] bool valid(const struct timespec& time) noexcept {
   return time.tv_sec >= 0 && time.tv_nsec >= 0 && time.tv_nsec < kNanosecondsPerSecond;
 }
 
-void sleep_fiber(const struct timespec& duration) {
-  sleep_fiber(std::chrono::seconds(duration.tv_sec), std::chrono::nanoseconds(duration.tv_nsec));
+int sleep_fiber(const struct timespec& duration) {
+  return sleep_fiber(std::chrono::seconds(duration.tv_sec),
+                     std::chrono::nanoseconds(duration.tv_nsec));
 }
 
-/// What is left until `when` of `clock`; zero or less if it has come.
-struct timespec left_until(clockid_t clock, const struct timespec& when) noexcept {
-  struct timespec now {};
-  (void)clock_gettime(clock, &now);
+struct timespec minus(const struct timespec& from, const struct timespec& what) noexcept {
   struct timespec left {
-    when.tv_sec - now.tv_sec, when.tv_nsec - now.tv_nsec
+    from.tv_sec - what.tv_sec, from.tv_nsec - what.tv_nsec
   };
   if (left.tv_nsec < 0) {
     left.tv_nsec += kNanosecondsPerSecond;
@@ -50,14 +50,23 @@ struct timespec left_until(clockid_t clock, const struct timespec& when) noexcep
   return left;
 }
 
+/// What is left until `when` of `clock`; zero or less if it has come.
+struct timespec left_until(clockid_t clock, const struct timespec& when) noexcept {
+  struct timespec now {};
+  (void)clock_gettime(clock, &now);
+  return minus(when, now);
+}
+
 }  // namespace
 
 int poll(struct pollfd* fds, nfds_t count, int timeout_ms) {
   if (count == 0 && timeout_ms >= 0 && this_fiber::inside()) {
     const std::chrono::milliseconds timeout(timeout_ms);
     const auto seconds = std::chrono::floor<std::chrono::seconds>(timeout);
-    sleep_fiber(seconds, timeout - seconds);
-    return 0;
+    const int error = sleep_fiber(seconds, timeout - seconds);
+    if (error == 0) return 0;
+    errno = error;
+    return -1;
   }
   return posix_call(SYS_poll, fds, count, timeout_ms);
 }
@@ -80,13 +89,19 @@ int clock_nanosleep(clockid_t clock, int flags, const struct timespec* time,
   if (time == nullptr) return EFAULT;
   if (!valid(*time)) return EINVAL;
   if ((flags & TIMER_ABSTIME) == 0) {
-    sleep_fiber(*time);
-    return 0;
+    const auto begun = std::chrono::steady_clock::now();
+    const int error = sleep_fiber(*time);
+    if (error != 0 && remaining != nullptr) {
+      const std::chrono::nanoseconds slept = std::chrono::steady_clock::now() - begun;
+      const auto seconds = std::chrono::floor<std::chrono::seconds>(slept);
+      *remaining = minus(*time, {seconds.count(), (slept - seconds).count()});
+    }
+    return error;
   }
   // In a loop, as the real time may have been set back meanwhile.
   struct timespec left = left_until(clock, *time);
   while (left.tv_sec > 0 || (left.tv_sec == 0 && left.tv_nsec > 0)) {
-    sleep_fiber(left);
+    if (const int error = sleep_fiber(left)) return error;
     left = left_until(clock, *time);
   }
   return 0;

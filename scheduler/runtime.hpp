@@ -57,6 +57,9 @@ class RuntimeImpl {
   std::atomic<bool> stopping_{false};
 };
 
+/// Fiber::cancel(). From any thread.
+void request_cancel(const std::shared_ptr<FiberControl>& fiber) noexcept;
+
 /// Says which detached fiber threw, then ends the program as an uncaught exception does.
 [[noreturn]] void end_program(const FiberControl& fiber) noexcept;
 

@@ -4,84 +4,81 @@
 #include "carrier.hpp"
 #include "expect.hpp"
 #include "fiber_control.hpp"
+#include "flexsc/cancel.hpp"
 
 namespace flexsc::detail {
 namespace {
 
-/// Ends a fiber's timed wait on a queue, unless a waker was faster.
-class GiveUp final : public Timer {
+/// Ends a fiber's wait at its time, unless a waker was faster.
+class Expiry final : public Timer {
  public:
-  GiveUp(Clock::time_point when, WaitQueue& queue, Waiter& waiter, FiberControl& fiber) noexcept
-      : Timer(when), queue_(queue), waiter_(waiter), fiber_(fiber) {}
-
+  Expiry(Deadline when, Waiter& waiter) noexcept : Timer(when), waiter_(waiter) {}
   void expire() noexcept override {
-    if (!waiter_.leave(queue_)) return;  // a waker took it off; its wake-up is on its way
-    gave_up_ = true;
-    fiber_.carrier->wake(fiber_);
+    if (waiter_.give_up(Wake::timeout)) waiter_.wake();
   }
 
-  [[nodiscard]] bool gave_up() const noexcept { return gave_up_; }
-
  private:
-  WaitQueue& queue_;
   Waiter& waiter_;
-  FiberControl& fiber_;
-  bool gave_up_ = false;
 };
 
 }  // namespace
 
 const void* caller_identity() noexcept {
-  static thread_local const char thread_identity = 0;
+  alignas(8) static thread_local const char thread_identity = 0;
   if (const FiberControl* fiber = Carrier::running_fiber()) return fiber;
   return &thread_identity;
 }
 
-Waiter::Waiter() : fiber_(Carrier::running_fiber()), identity_(caller_identity()) {
+Waiter::Waiter(const char* what, const void* on) noexcept
+    : fiber_(Carrier::running_fiber()), identity_(caller_identity()), what_(what), on_(on) {
   if (fiber_ == nullptr) thread_.emplace();
 }
 
-void Waiter::wait() noexcept {
-  if (fiber_ != nullptr) {
-    // A wake() that came first is in the carrier's inbox, which is looked at only after
-    // this fiber has been switched away.
-    fiber_->carrier->park();
-    return;
-  }
-  std::unique_lock lock(thread_->mutex);
-  while (!thread_->woken) thread_->woken_changed.wait(lock);
-}
-
-bool Waiter::wait_until(Clock::time_point when, WaitQueue& queue) {
-  if (fiber_ != nullptr) {
-    Carrier& carrier = *fiber_->carrier;
-    GiveUp timer(when, queue, *this, *fiber_);
-    try {
-      carrier.timers().add(timer);
-    } catch (...) {
-      if (leave(queue)) throw;
-      wait();  // a waker took it off; its wake-up is on its way
-      return true;
-    }
+Wake Waiter::wait(Deadline until, Cancel cancel) noexcept {
+  if (fiber_ == nullptr) return wait_in_thread(until);
+  const bool heeds = cancel == Cancel::heeded && fiber_->may_be_cancelled();
+  // If a waker was faster than this, it is waited for as always: its wake-up is on its way.
+  if (heeds && fiber_->cancel_wanted() && give_up(Wake::cancelled)) return Wake::cancelled;
+  Carrier& carrier = *fiber_->carrier;
+  fiber_->waits_on = this;
+  fiber_->wait_heeds_cancel = heeds;
+  // A wake() that came first is in the carrier's inbox, which is looked at only after this
+  // fiber has been switched away. The same holds for a cancellation.
+  if (until == kForEver) {
+    carrier.park();
+  } else {
+    Expiry timer(until, *this);
+    carrier.timers().add(timer);
     carrier.park();
     if (timer.pending()) carrier.timers().remove(timer);
-    return !timer.gave_up();
   }
-  {
-    std::unique_lock lock(thread_->mutex);
-    while (!thread_->woken) {
-      if (thread_->woken_changed.wait_until(lock, when) == std::cv_status::timeout) break;
-    }
-    if (thread_->woken) return true;
-  }
-  if (leave(queue)) return false;
-  wait();  // a waker took it off; its wake-up is on its way
-  return true;
+  fiber_->waits_on = nullptr;
+  // relaxed: the wake-up itself (ready queue or inbox) orders it after the claim.
+  return how_.load(std::memory_order_relaxed);
 }
 
-bool Waiter::leave(WaitQueue& queue) noexcept {
-  const std::scoped_lock lock(queue.guard);
-  return queue.remove(*this);
+Wake Waiter::wait_in_thread(Deadline until) noexcept {
+  std::unique_lock lock(thread_->mutex);
+  const auto woken = [this] { return thread_->woken; };
+  if (until != kForEver && !thread_->woken_changed.wait_until(lock, until, woken)) {
+    lock.unlock();
+    if (give_up(Wake::timeout)) return Wake::timeout;
+    lock.lock();  // a waker has claimed it; its wake-up is on its way
+  }
+  thread_->woken_changed.wait(lock, woken);
+  return how_.load(std::memory_order_relaxed);  // relaxed: ordered by the mutex
+}
+
+bool Waiter::give_up(Wake how) noexcept {
+  if (word_ != nullptr) {
+    void* expected = this;
+    // relaxed: on success nobody else has looked at the waiter; on failure the waker's
+    // wake-up orders what it did.
+    if (!word_->compare_exchange_strong(expected, otherwise_, std::memory_order_relaxed)) {
+      return false;
+    }
+  }
+  return claim(how);
 }
 
 void Waiter::wake() noexcept {
@@ -97,35 +94,51 @@ void Waiter::wake() noexcept {
   thread_->woken_changed.notify_one();
 }
 
-void WaitQueue::push(Waiter& waiter) noexcept {
-  FLEXSC_EXPECT(!waiter.queued_);
-  waiter.queued_ = true;
-  waiter.previous_ = tail_;
-  waiter.next_ = nullptr;
-  (tail_ != nullptr ? tail_->next_ : head_) = &waiter;
-  tail_ = &waiter;
+void WaitList::push(WaitNode& node) noexcept {
+  FLEXSC_EXPECT(!node.queued);
+  node.queued = true;
+  node.previous = tail_;
+  node.next = nullptr;
+  (tail_ != nullptr ? tail_->next : head_) = &node;
+  tail_ = &node;
 }
 
-Waiter* WaitQueue::pop() noexcept {
-  Waiter* waiter = head_;
-  if (waiter != nullptr && !remove(*waiter))
-    broken("a listed waiter is queued", __FILE__, __LINE__);
-  return waiter;
+WaitNode* WaitList::pop() noexcept {
+  while (WaitNode* node = head_) {
+    remove(*node);
+    if (node->waiter->claim(Wake::notified)) return node;
+  }
+  return nullptr;
 }
 
-Waiter* WaitQueue::take_all() noexcept {
-  Waiter* first = head_;
-  for (Waiter* waiter = head_; waiter != nullptr; waiter = waiter->next_) waiter->queued_ = false;
-  head_ = tail_ = nullptr;
+WaitNode* WaitList::take_all() noexcept {
+  WaitNode* first = nullptr;
+  WaitNode** end = &first;
+  while (WaitNode* node = pop()) {
+    *end = node;
+    end = &node->next;
+  }
+  *end = nullptr;
   return first;
 }
 
-bool WaitQueue::remove(Waiter& waiter) noexcept {
-  if (!waiter.queued_) return false;
-  waiter.queued_ = false;
-  (waiter.previous_ != nullptr ? waiter.previous_->next_ : head_) = waiter.next_;
-  (waiter.next_ != nullptr ? waiter.next_->previous_ : tail_) = waiter.previous_;
-  return true;
+void WaitList::remove(WaitNode& node) noexcept {
+  if (!node.queued) return;
+  node.queued = false;
+  (node.previous != nullptr ? node.previous->next : head_) = node.next;
+  (node.next != nullptr ? node.next->previous : tail_) = node.previous;
+}
+
+void wake_chain(WaitNode* first) noexcept {
+  while (first != nullptr) {
+    WaitNode* next = first->next;  // before the wake-up ends our right to look
+    first->waiter->wake();
+    first = next;
+  }
+}
+
+void throw_if_cancelled(Wake how) {
+  if (how == Wake::cancelled) throw Cancelled();
 }
 
 }  // namespace flexsc::detail

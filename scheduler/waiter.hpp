@@ -1,21 +1,42 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// Waiting, by fibers and by plain threads alike.
+/// Waiting, by fibers and by plain threads alike: the one primitive under every
+/// synchronisation object, join() and sleeps.
+///
+/// A wait ends once, for one reason. Whoever wants to end it must first claim() it, and of
+/// all that try, one succeeds: that one owes it wake(), nobody else may call that.
+///
+///   a waker        with the queue's guard held, takes the node off and claims; wakes after
+///                  it has let the guard go
+///   time is over   the timer of the waiter's carrier (a plain thread itself) gives up
+///   cancellation   the carrier of the waiting fiber gives up
+///
+/// After a wait that was given up the node may still be on its queue; the waiter takes it off
+/// itself, with guard held. Until then wakers that meet it fail to claim it and pass on, and
+/// as they hold guard while they look, the waiter (on whose stack all this is) is still there.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 
+#include "flexsc/detail/wait_queue.hpp"
 #include "timers.hpp"
 
 namespace flexsc::detail {
 
 class FiberControl;
-struct WaitQueue;
 
-/// Identity of the caller for ownership of a mutex: its fiber, or its thread.
+/// Identity of the caller for ownership of a mutex: its fiber, or its thread. Even.
 [[nodiscard]] const void* caller_identity() noexcept;
+
+/// Why a wait ended.
+enum class Wake : std::uint8_t { pending, notified, timeout, cancelled };
+
+/// Whether cancel() of the waiting fiber ends the wait.
+enum class Cancel : bool { ignored, heeded };
 
 /// Where a plain thread blocks.
 struct ThreadPark {
@@ -24,65 +45,74 @@ struct ThreadPark {
   bool woken = false;
 };
 
-/// The caller, waiting for one wake-up. Lives on the caller's stack.
-///
-/// Exactly one wake() must be made for each wait(); it may come first. It ends the
-/// waker's right to touch the Waiter or anything that the woken caller may destroy.
+/// The caller, waiting once. Lives on the caller's stack.
 class Waiter {
  public:
-  Waiter();
+  /// `what` it waits for, in words, and on which object: for listings.
+  explicit Waiter(const char* what, const void* on = nullptr) noexcept;
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   ~Waiter() = default;
 
-  /// Parks the fiber or blocks the thread until wake().
-  void wait() noexcept;
+  /// Parks the fiber or blocks the thread until the wait is ended.
+  Wake wait(Deadline until = kForEver, Cancel cancel = Cancel::ignored) noexcept;
 
-  /// As wait(), but gives up at `when` if the waiter is then still on `queue`: takes it
-  /// off and returns false. @throws std::bad_alloc (no room for a timer; still queued)
-  [[nodiscard]] bool wait_until(Clock::time_point when, WaitQueue& queue);
-
-  /// Takes it off `queue` if it is still there, and says so. If not, somebody took it off
-  /// and owes it a wake-up.
-  [[nodiscard]] bool leave(WaitQueue& queue) noexcept;
-
-  /// From any thread.
+  /// Whether the caller is the one who ends the wait. From any thread that may look at the
+  /// waiter. acq_rel: what the waker did before, for the woken; and the reverse for a loser.
+  [[nodiscard]] bool claim(Wake how) noexcept {
+    Wake expected = Wake::pending;
+    return how_.compare_exchange_strong(expected, how, std::memory_order_acq_rel,
+                                        std::memory_order_acquire);
+  }
+  /// By who has claimed it. Ends the waker's right to touch the waiter or anything that the
+  /// woken caller may destroy. May come before the fiber is parked. From any thread.
   void wake() noexcept;
 
+  /// Ends the wait for another reason than what is waited for; whether it did, and then
+  /// wake() is owed. By the waiter's own carrier or thread.
+  [[nodiscard]] bool give_up(Wake how) noexcept;
+
+  /// For join(): the word in which this waiter is registered, and what it holds otherwise.
+  /// Giving up takes the waiter out first; if it is not there any more, its waker has it.
+  void registered_in(std::atomic<void*>& word, void* otherwise) noexcept {
+    word_ = &word;
+    otherwise_ = otherwise;
+  }
+
   [[nodiscard]] const void* identity() const noexcept { return identity_; }
-  /// The next of a chain that WaitQueue::take_all() returned.
-  [[nodiscard]] Waiter* next() const noexcept { return next_; }
+  [[nodiscard]] const char* what() const noexcept { return what_; }
+  [[nodiscard]] const void* on() const noexcept { return on_; }
 
  private:
-  friend struct WaitQueue;
-  FiberControl* fiber_;
-  const void* identity_;
+  Wake wait_in_thread(Deadline until) noexcept;
+
+  FiberControl* const fiber_;
+  const void* const identity_;
+  const char* const what_;
+  const void* const on_;
+  std::atomic<Wake> how_{Wake::pending};
+  std::atomic<void*>* word_ = nullptr;
+  void* otherwise_ = nullptr;
   std::optional<ThreadPark> thread_;  ///< in a plain thread
+};
+
+/// A place of a waiter on a queue; a waiter may have several (a select).
+struct WaitNode {
+  explicit WaitNode(Waiter& who) noexcept : waiter(&who) {}
+
+  Waiter* waiter;
+  void* payload = nullptr;  ///< the object's own: what is offered or wanted
   // Guarded by the guard of the queue it is on.
-  Waiter* next_ = nullptr;
-  Waiter* previous_ = nullptr;
-  bool queued_ = false;
+  WaitNode* next = nullptr;
+  WaitNode* previous = nullptr;
+  bool queued = false;
 };
 
-/// Waiters in order of arrival, and the owner if it is a mutex's. `guard` is held for a
-/// few instructions and never over a switch or a wake-up.
-struct WaitQueue {
-  std::mutex guard;
-  const void* owner = nullptr;
+/// Wakes the waiters of a chain that take_all() returned.
+void wake_chain(WaitNode* first) noexcept;
 
-  // With guard held.
-  void push(Waiter& waiter) noexcept;
-  /// The longest waiting, or null. Whoever takes it off owes it the wake-up.
-  [[nodiscard]] Waiter* pop() noexcept;
-  /// All of them, as a chain, the longest waiting first.
-  [[nodiscard]] Waiter* take_all() noexcept;
-  /// Takes it off if it is still there.
-  [[nodiscard]] bool remove(Waiter& waiter) noexcept;
-  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
-
- private:
-  Waiter* head_ = nullptr;
-  Waiter* tail_ = nullptr;
-};
+/// Throws Cancelled if that is how a wait ended. Nothing may be held that is not released
+/// by unwinding.
+void throw_if_cancelled(Wake how);
 
 }  // namespace flexsc::detail

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "flexsc/cancel.hpp"
+#include "flexsc/detail/wait_queue.hpp"
 #include "flexsc/engine.hpp"
 
 namespace flexsc {
@@ -63,13 +65,29 @@ class Fiber {
 
   [[nodiscard]] bool joinable() const noexcept;
   /// Waits for the fiber to end, parking a fiber or blocking a plain thread, and
-  /// rethrows what it threw. @throws std::system_error: not joinable (EINVAL), joining
+  /// rethrows what it threw. A cancellation point: the handle then stays joinable.
+  /// @throws std::system_error: not joinable (EINVAL; so also a second time), joining
   /// oneself (EDEADLK).
   void join();
-  /// Lets it run on its own; an exception it throws then ends the program.
+  /// The same until a time; whether the fiber has ended (and then is joined).
+  template <class Rep, class Period>
+  [[nodiscard]] bool join_for(std::chrono::duration<Rep, Period> duration) {
+    return join_until_deadline(detail::deadline_after(duration));
+  }
+  template <class Clock, class Duration>
+  [[nodiscard]] bool join_until(std::chrono::time_point<Clock, Duration> when) {
+    return join_until_deadline(detail::deadline_at(when));
+  }
+  /// Lets it run on its own; an exception it throws then ends the program, unless it is
+  /// Cancelled.
   void detach();
+  /// Asks it to end, see cancel.hpp. Does not wait for it; once is enough, and a fiber that has
+  /// ended does not mind. From any thread. @throws std::system_error: not joinable (EINVAL)
+  void cancel();
 
  private:
+  [[nodiscard]] bool join_until_deadline(detail::Deadline until);
+
   std::shared_ptr<detail::FiberControl> control_;
 };
 
@@ -117,6 +135,7 @@ namespace this_fiber {
 [[nodiscard]] bool inside() noexcept;
 /// Lets other ready fibers of this carrier run.
 void yield();
+/// A cancellation point.
 void sleep_until(std::chrono::steady_clock::time_point when);
 inline void sleep_for(std::chrono::nanoseconds duration) {
   sleep_until(std::chrono::steady_clock::now() + duration);

@@ -62,6 +62,8 @@ int setsockopt(int fd, int level, int name, const void* value, socklen_t length)
 int getsockname(int fd, struct sockaddr* address, socklen_t* length);
 int getpeername(int fd, struct sockaddr* address, socklen_t* length);
 
+// Sleeping fibers that are cancelled (Fiber::cancel()) get ECANCELED: C code that may lie in
+// between knows no exceptions.
 int poll(struct pollfd* fds, nfds_t count, int timeout_ms);
 int nanosleep(const struct timespec* duration, struct timespec* remaining);
 /// Returns an error number and leaves errno alone, as the POSIX function does. Inside a fiber

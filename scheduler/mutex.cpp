@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+#include "flexsc/mutex.hpp"
+
+#include <cerrno>
+#include <limits>
+#include <system_error>
+
+#include "waiter.hpp"
+
+namespace flexsc {
+namespace {
+
+using detail::caller_identity;
+using detail::Deadline;
+using detail::Waiter;
+using detail::WaitNode;
+
+constexpr std::uintptr_t kWaited = 1;
+
+std::uintptr_t word_of(const void* identity) noexcept {
+  return reinterpret_cast<std::uintptr_t>(identity);
+}
+
+[[noreturn, gnu::cold]] void refuse(int error, const char* what) {
+  throw std::system_error(error, std::generic_category(), what);
+}
+
+}  // namespace
+
+// ---- Mutex. The order of the word and the queue:
+//
+// With the bit clear nobody waits, and the word alone is the mutex: acquire when it is taken,
+// release when it is let go. To wait, a caller sets the bit under the guard, so an unlock()
+// after that finds it and takes the guard too: it sees the node, which was pushed under the
+// same hold of the guard. Only under the guard is the bit cleared or ownership handed over.
+
+bool Mutex::owned() const noexcept {
+  // relaxed: the caller reads its own store, or any other value.
+  return (owner_.load(std::memory_order_relaxed) & ~kWaited) == word_of(caller_identity());
+}
+
+bool Mutex::try_lock() noexcept {
+  std::uintptr_t nobody = 0;
+  // acquire: pairs with the release in unlock().
+  return owner_.compare_exchange_strong(nobody, word_of(caller_identity()),
+                                        std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+void Mutex::lock() {
+  (void)lock_until(detail::kForEver);
+}
+
+bool Mutex::lock_until(Deadline until) {
+  const void* me = caller_identity();
+  std::uintptr_t found = 0;
+  // acquire: pairs with the release in unlock().
+  if (owner_.compare_exchange_strong(found, word_of(me), std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
+    return true;
+  }
+  if ((found & ~kWaited) == word_of(me)) {
+    refuse(EDEADLK, "locking a flexsc::Mutex that the caller holds");
+  }
+  return wait_for_it(me, until);
+}
+
+bool Mutex::wait_for_it(const void* me, Deadline until) {
+  Waiter waiter("mutex", this);
+  WaitNode node(waiter);
+  {
+    const std::scoped_lock guard(waiters_.guard);
+    std::uintptr_t found = owner_.load(std::memory_order_relaxed);
+    while (true) {
+      const bool free = found == 0;
+      const std::uintptr_t wanted = free ? word_of(me) : found | kWaited;
+      // acquire, if it is taken here: pairs with the release in unlock().
+      if (owner_.compare_exchange_weak(found, wanted, std::memory_order_acquire,
+                                       std::memory_order_relaxed)) {
+        if (free) return true;
+        break;
+      }
+    }
+    waiters_.push(node);
+  }
+  if (waiter.wait(until) == detail::Wake::notified) return true;  // unlock() has made it so
+  const std::scoped_lock guard(waiters_.guard);
+  waiters_.remove(node);
+  // So that the word tells again of no waiters, and the next unlock() needs no guard.
+  if (waiters_.empty()) owner_.fetch_and(~kWaited, std::memory_order_relaxed);
+  return false;
+}
+
+void Mutex::unlock() {
+  const std::uintptr_t me = word_of(caller_identity());
+  std::uintptr_t found = me;
+  // release: what the owner did, for the next; pairs with the acquire of the lockers.
+  if (owner_.compare_exchange_strong(found, 0, std::memory_order_release,
+                                     std::memory_order_relaxed)) {
+    return;
+  }
+  if (found != (me | kWaited)) {
+    refuse(EPERM, "unlocking a flexsc::Mutex that the caller does not hold");
+  }
+  WaitNode* next = nullptr;
+  {
+    const std::scoped_lock guard(waiters_.guard);
+    next = waiters_.pop();
+    std::uintptr_t word = 0;
+    if (next != nullptr) {
+      word = word_of(next->waiter->identity()) | (waiters_.empty() ? 0 : kWaited);
+    }
+    // release, if it is free now: as above. A new owner gets what we did by its wake-up.
+    // If nobody is left, the one whose wait just ended otherwise still uses the mutex, so
+    // nobody may destroy it before we have let go of the guard.
+    owner_.store(word, std::memory_order_release);
+  }
+  // Nothing of *this from here on: the woken one may unlock and destroy it.
+  if (next != nullptr) next->waiter->wake();
+}
+
+// ---- RecursiveMutex
+
+bool RecursiveMutex::again() {
+  if (!mutex_.owned()) return false;
+  if (depth_ == std::numeric_limits<unsigned>::max()) {
+    refuse(EAGAIN, "a flexsc::RecursiveMutex is locked too often");
+  }
+  ++depth_;
+  return true;
+}
+
+bool RecursiveMutex::entered(bool locked) noexcept {
+  if (locked) depth_ = 1;
+  return locked;
+}
+
+void RecursiveMutex::lock() {
+  if (again()) return;
+  mutex_.lock();
+  depth_ = 1;
+}
+
+bool RecursiveMutex::try_lock() {
+  return again() || entered(mutex_.try_lock());
+}
+
+void RecursiveMutex::unlock() {
+  if (!mutex_.owned()) {
+    refuse(EPERM, "unlocking a flexsc::RecursiveMutex that the caller does not hold");
+  }
+  if (--depth_ == 0) mutex_.unlock();
+}
+
+// ---- SharedMutex. All under the guard; a waiter's payload says whether it wants it alone.
+
+namespace {
+
+/// Addresses that stand for the two wishes.
+char alone_mark;
+char shared_mark;
+
+}  // namespace
+
+bool SharedMutex::take(bool alone, const void* me) noexcept {
+  if (writer_ != nullptr || !waiters_.empty() || (alone && readers_ != 0)) return false;
+  if (alone) {
+    writer_ = me;
+  } else {
+    ++readers_;
+  }
+  return true;
+}
+
+/// Hands it to those at the head of the queue that can have it; they are to be woken.
+WaitNode* SharedMutex::grant() noexcept {
+  WaitNode* first = nullptr;
+  WaitNode** end = &first;
+  while (const WaitNode* head = waiters_.front()) {
+    const bool alone = head->payload == &alone_mark;
+    if (writer_ != nullptr || (alone && readers_ != 0)) break;
+    WaitNode* node = waiters_.front();
+    waiters_.remove(*node);
+    if (!node->waiter->claim(detail::Wake::notified)) continue;
+    if (alone) {
+      writer_ = node->waiter->identity();
+    } else {
+      ++readers_;
+    }
+    *end = node;
+    end = &node->next;
+  }
+  *end = nullptr;
+  return first;
+}
+
+bool SharedMutex::try_lock() noexcept {
+  const std::scoped_lock guard(waiters_.guard);
+  return take(true, caller_identity());
+}
+
+bool SharedMutex::try_lock_shared() noexcept {
+  const std::scoped_lock guard(waiters_.guard);
+  return take(false, nullptr);
+}
+
+bool SharedMutex::lock_until(bool alone, Deadline until) {
+  const void* me = caller_identity();
+  std::unique_lock guard(waiters_.guard);
+  if (writer_ == me) refuse(EDEADLK, "locking a flexsc::SharedMutex that the caller holds");
+  if (take(alone, me)) return true;
+  Waiter waiter(alone ? "shared mutex, alone" : "shared mutex", this);
+  WaitNode node(waiter);
+  node.payload = alone ? &alone_mark : &shared_mark;
+  waiters_.push(node);
+  guard.unlock();
+  if (waiter.wait(until) == detail::Wake::notified) return true;  // grant() has made it so
+  guard.lock();
+  waiters_.remove(node);
+  WaitNode* behind = grant();  // readers that waited behind a writer who gave up
+  guard.unlock();
+  wake_chain(behind);
+  return false;
+}
+
+void SharedMutex::unlock() {
+  WaitNode* next = nullptr;
+  {
+    const std::scoped_lock guard(waiters_.guard);
+    if (writer_ != caller_identity()) {
+      refuse(EPERM, "unlocking a flexsc::SharedMutex that the caller does not hold");
+    }
+    writer_ = nullptr;
+    next = grant();
+  }
+  wake_chain(next);  // nothing of *this from here on
+}
+
+void SharedMutex::unlock_shared() {
+  WaitNode* next = nullptr;
+  {
+    const std::scoped_lock guard(waiters_.guard);
+    if (readers_ == 0) {
+      refuse(EPERM, "unlocking a flexsc::SharedMutex that no reader holds");
+    }
+    if (--readers_ == 0) next = grant();
+  }
+  wake_chain(next);
+}
+
+}  // namespace flexsc
