@@ -38,7 +38,7 @@ struct cancel_request {
 
 static bool is_on_fd(u32 nr, u64 arg0, int fd)
 {
-	return flexsc_call_traits(nr) & FLEXSC_CALL_FD && (int)arg0 == fd;
+	return flexsc_call_traits(flexsc_calls, nr) & FLEXSC_CALL_FD && (int)arg0 == fd;
 }
 
 static bool request_names(const struct cancel_request *request,

@@ -43,7 +43,7 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 	flexsc_args_read(&call->regs, entry);
 	member->flags = head >> 32;
 	member->result = -ECANCELED;
-	member->traits = flexsc_call_traits(call->nr);
+	member->traits = flexsc_call_traits(op->client->calls, call->nr);
 	member->plain = member->traits & (in_worker ? FLEXSC_CALL_HELPED :
 						      FLEXSC_CALL_FLUSHED);
 
@@ -234,7 +234,7 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 
 	if (member->from &&
 	    (member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS) {
-		ret = flexsc_policy_decide(&member->call,
+		ret = flexsc_policy_decide(&member->call, member->traits,
 					   exec->mode != FLEXSC_BY_FLUSH);
 		if (ret)
 			return ret;

@@ -38,11 +38,33 @@ static void client_free(struct flexsc_client *client)
 	kfree(client);
 }
 
+/* The user's limits: a client, and its pages. */
+static bool client_charge(const struct flexsc_client *client,
+			  struct flexsc_user *user)
+{
+	if (!flexsc_user_charge(user, FLEXSC_USER_CLIENTS, 1))
+		return false;
+	if (flexsc_user_charge(user, FLEXSC_USER_PAGES,
+			       client_region_pages(client)))
+		return true;
+	flexsc_user_give_back(user, FLEXSC_USER_CLIENTS, 1);
+	return false;
+}
+
+static void client_uncharge(const struct flexsc_client *client,
+			    struct flexsc_user *user)
+{
+	flexsc_user_give_back(user, FLEXSC_USER_PAGES,
+			      client_region_pages(client));
+	flexsc_user_give_back(user, FLEXSC_USER_CLIENTS, 1);
+}
+
 void flexsc_client_free(struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
 
 	account_locked_vm(group->mm, client_region_pages(client), false);
+	client_uncharge(client, group->user);
 	client_free(client);
 	flexsc_group_put(group);
 }
@@ -272,6 +294,7 @@ int flexsc_client_create(struct flexsc_group *group, void __user *arg)
 	    params.nr_pages > FLEXSC_MAX_PAGES)
 		return -EINVAL;
 
+	group->had_client = true;
 	client = client_alloc(params.nr_pages);
 	if (!client)
 		return -ENOMEM;
@@ -281,13 +304,19 @@ int flexsc_client_create(struct flexsc_group *group, void __user *arg)
 	client->header->features = FLEXSC_FEATURES;
 	refcount_set(&client->ref, 1);
 	client->group = group;
+	client->calls = group->calls;
 	raw_spin_lock_init(&client->ops_lock);
 	INIT_LIST_HEAD(&client->ops);
 	for (i = 0; i < FLEXSC_MAX_POOLS; i++)
 		INIT_LIST_HEAD(&client->ready[i]);
 
+	if (!client_charge(client, group->user)) {
+		client_free(client);
+		return -EUSERS;
+	}
 	err = account_locked_vm(group->mm, client_region_pages(client), true);
 	if (err) {
+		client_uncharge(client, group->user);
 		client_free(client);
 		return err;
 	}

@@ -356,7 +356,7 @@ static long serve_entry(struct flexsc_exec *exec,
 
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);
-	traits = flexsc_call_traits(call->nr);
+	traits = flexsc_call_traits(client->calls, call->nr);
 	result = flexsc_policy_check(call, traits, true);
 	if (unlikely(result)) {
 		exec->not_made = true;

@@ -34,6 +34,7 @@
 #include <linux/cpumask.h>
 #include <linux/fs.h>
 #include <linux/irq_work.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/nospec.h>
@@ -52,7 +53,7 @@
 	 FLEXSC_FEATURE_WAIT_ADAPTIVE | FLEXSC_FEATURE_WAIT_HELP |           \
 	 FLEXSC_FEATURE_CHAINS | FLEXSC_FEATURE_DEADLINES |                  \
 	 FLEXSC_FEATURE_CANCEL | FLEXSC_FEATURE_ARMING |                     \
-	 FLEXSC_FEATURE_POOL_UPDATE)
+	 FLEXSC_FEATURE_POOL_UPDATE | FLEXSC_FEATURE_NARROW)
 
 /* Workers per pool, running, parked and blocked together. */
 #define FLEXSC_MAX_WORKERS 4096
@@ -133,10 +134,16 @@ struct flexsc_group {
 	struct task_struct *owner; /* the thread that opened us */
 	struct mm_struct *mm;      /* identity only (mm_count) */
 	const struct cred *cred;   /* the owner's when it opened us */
+	struct flexsc_user *user;  /* what counts for its limits; a reference */
 	struct list_head node;     /* in the list of groups, groups_lock */
 	u64 id;                    /* from 1, in the order of opening */
 
 	struct mutex mutex; /* serialises the ioctls that make things */
+
+	/* The calls it may make; own_calls, once NARROW was given. */
+	const u16 *calls;
+	u16 *own_calls;  /* under mutex */
+	bool had_client; /* under mutex */
 
 	/*
 	 * enum flexsc_state. Written once, by flexsc_group_stop(); read
@@ -167,6 +174,7 @@ struct flexsc_client {
 	unsigned int slot; /* in group->clients */
 	unsigned int nr_pages;
 	struct flexsc_client_header *header;
+	const u16 *calls; /* the group's, final when there is a client */
 	struct flexsc_tally __percpu *tally;
 
 	/*
@@ -314,6 +322,11 @@ static inline bool flexsc_group_stopped(struct flexsc_group *group)
 	return READ_ONCE(group->state) != FLEXSC_STATE_OPEN;
 }
 
+/* watched.c: what else the administrator refuses; off unless asked for. */
+DECLARE_STATIC_KEY_FALSE(flexsc_refuse_watched);
+bool flexsc_task_watched(struct task_struct *task);
+void flexsc_watched_init(void);
+
 /*
  * System calls of this task are filtered, traced, emulated or dispatched to a
  * handler. Calls that we execute are not seen by any of these, so such a task
@@ -321,9 +334,13 @@ static inline bool flexsc_group_stopped(struct flexsc_group *group)
  */
 static inline bool flexsc_task_restricted(struct task_struct *task)
 {
-	return READ_ONCE(task_thread_info(task)->syscall_work) &
-	       (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE |
-		SYSCALL_WORK_SYSCALL_EMU | SYSCALL_WORK_SYSCALL_USER_DISPATCH);
+	if (unlikely(READ_ONCE(task_thread_info(task)->syscall_work) &
+		     (SYSCALL_WORK_SECCOMP | SYSCALL_WORK_SYSCALL_TRACE |
+		      SYSCALL_WORK_SYSCALL_EMU |
+		      SYSCALL_WORK_SYSCALL_USER_DISPATCH)))
+		return true;
+	return static_branch_unlikely(&flexsc_refuse_watched) &&
+	       flexsc_task_watched(task);
 }
 
 /*
@@ -341,6 +358,22 @@ static inline int flexsc_caller_check(struct flexsc_group *group)
 		return -EACCES;
 	return 0;
 }
+
+/* user.c */
+enum flexsc_user_thing {
+	FLEXSC_USER_GROUPS,
+	FLEXSC_USER_CLIENTS,
+	FLEXSC_USER_PAGES,
+	FLEXSC_USER_WORKERS,
+	FLEXSC_USER_THINGS
+};
+
+struct flexsc_user *flexsc_user_get(kuid_t uid);
+void flexsc_user_put(struct flexsc_user *user);
+bool flexsc_user_charge(struct flexsc_user *user, enum flexsc_user_thing thing,
+			long n);
+void flexsc_user_give_back(struct flexsc_user *user,
+			   enum flexsc_user_thing thing, long n);
 
 /* stats.c */
 int flexsc_stats_get(struct flexsc_group *group, void __user *arg);
@@ -440,12 +473,22 @@ static inline u64 flexsc_call_id(u64 in_call, unsigned int bit)
 }
 
 /* policy.c */
-#define FLEXSC_NR_CALLS 512
-extern const u16 flexsc_calls[FLEXSC_NR_CALLS];
-int flexsc_policy_decide(const struct flexsc_call *call, bool in_worker);
+int flexsc_policy_decide(const struct flexsc_call *call, u16 traits,
+			 bool in_worker);
 bool flexsc_policy_sleeps(const struct flexsc_call *call);
 
-/* What flexsc_calls holds of a call beside its enum flexsc_call_class. */
+/* calls.c */
+#define FLEXSC_NR_CALLS 512
+extern u16 flexsc_calls[FLEXSC_NR_CALLS];
+/* Calls that POLICY and NARROW are about at a time. */
+#define FLEXSC_POLICY_COUNT 1024
+
+int flexsc_calls_init(void);
+int flexsc_calls_narrow(struct flexsc_group *group, void __user *arg);
+enum flexsc_call_class flexsc_calls_class(const struct flexsc_group *group,
+					  u32 nr);
+
+/* What a table holds of a call beside its enum flexsc_call_class. */
 #define FLEXSC_CLASS_MASK 3
 #define FLEXSC_CALL_IN (1 << 2)  /* may wait until args[0] is readable */
 #define FLEXSC_CALL_OUT (1 << 3) /* may wait until args[0] is writable */
@@ -457,18 +500,15 @@ bool flexsc_policy_sleeps(const struct flexsc_call *call);
 #define FLEXSC_CALL_FLUSHED (1 << 8)
 #define FLEXSC_CALL_WORKED (1 << 9)
 #define FLEXSC_CALL_HELPED (1 << 10)
+#define FLEXSC_CALL_LISTED (1 << 11) /* it has a row in calls.h */
+#define FLEXSC_CALL_NO_WORKER (1 << 12) /* whatever its arguments say */
 
-/* What is known of a call number. */
-static inline u16 flexsc_call_traits(u32 nr)
+/* What a table (of FLEXSC_NR_CALLS) says of a call number. */
+static inline u16 flexsc_call_traits(const u16 *calls, u32 nr)
 {
 	if (unlikely(nr >= FLEXSC_NR_CALLS))
 		return FLEXSC_CLASS_REFUSED;
-	return flexsc_calls[array_index_nospec(nr, FLEXSC_NR_CALLS)];
-}
-
-static inline enum flexsc_call_class flexsc_policy_class(u32 nr)
-{
-	return flexsc_call_traits(nr) & FLEXSC_CLASS_MASK;
+	return READ_ONCE(calls[array_index_nospec(nr, FLEXSC_NR_CALLS)]);
 }
 
 #endif /* FLEXSC_H */

@@ -40,7 +40,9 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	flexsc_call_init(call);
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);
-	result = flexsc_policy_check(call, flexsc_call_traits(call->nr), false);
+	result = flexsc_policy_check(call,
+				     flexsc_call_traits(exec->client->calls, call->nr),
+				     false);
 	if (result) {
 		exec->not_made = true;
 		flexsc_count(exec->client, refused);

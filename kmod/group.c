@@ -93,6 +93,8 @@ void flexsc_group_put(struct flexsc_group *group)
 		return;
 	for (i = 0; i < group->nr_pools; i++)
 		flexsc_pool_free(&group->pools[i]);
+	kfree(group->own_calls);
+	flexsc_user_put(group->user);
 	put_cred(group->cred);
 	put_task_struct(group->owner);
 	mmdrop(group->mm);
@@ -111,10 +113,18 @@ static int group_open(struct inode *inode, struct file *file)
 	group = kzalloc(sizeof(*group), GFP_KERNEL_ACCOUNT);
 	if (!group)
 		return -ENOMEM;
+	group->user = flexsc_user_get(current_uid());
+	if (IS_ERR(group->user)) {
+		int err = PTR_ERR(group->user);
+
+		kfree(group);
+		return err;
+	}
 	refcount_set(&group->ref, 1);
 	mutex_init(&group->mutex);
 	raw_spin_lock_init(&group->lock);
 	INIT_LIST_HEAD(&group->cancels);
+	group->calls = flexsc_calls;
 	group->owner = get_task_struct(current);
 	group->mm = current->mm;
 	mmgrab(group->mm);
@@ -155,10 +165,10 @@ static int group_query(void __user *arg)
 	return flexsc_params_put(arg, &query, sizeof(query), size);
 }
 
-static int group_policy(void __user *arg)
+static int group_policy(struct flexsc_group *group, void __user *arg)
 {
 	struct flexsc_policy policy;
-	u8 classes[1024];
+	u8 classes[FLEXSC_POLICY_COUNT];
 	u32 i;
 	int err;
 
@@ -170,7 +180,7 @@ static int group_policy(void __user *arg)
 	for (i = 0; i < policy.count; i++) {
 		u64 nr = (u64)policy.first + i;
 
-		classes[i] = flexsc_policy_class(min_t(u64, nr, U32_MAX));
+		classes[i] = flexsc_calls_class(group, min_t(u64, nr, U32_MAX));
 	}
 	if (copy_to_user(u64_to_user_ptr(policy.classes), classes, policy.count))
 		return -EFAULT;
@@ -189,12 +199,13 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case FLEXSC_IOC_QUERY:
 		return group_query(user);
 	case FLEXSC_IOC_POLICY:
-		return group_policy(user);
+		return group_policy(group, user);
 	case FLEXSC_IOC_STATS:
 		return flexsc_stats_get(group, user);
 	case FLEXSC_IOC_POOL_CREATE:
 	case FLEXSC_IOC_POOL_UPDATE:
 	case FLEXSC_IOC_CLIENT_CREATE:
+	case FLEXSC_IOC_NARROW:
 		break;
 	default:
 		return -ENOTTY;
@@ -216,6 +227,8 @@ static long group_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		ret = flexsc_pool_create(group, user);
 	else if (cmd == FLEXSC_IOC_POOL_UPDATE)
 		ret = flexsc_pool_update(group, user);
+	else if (cmd == FLEXSC_IOC_NARROW)
+		ret = flexsc_calls_narrow(group, user);
 	else
 		ret = flexsc_client_create(group, user);
 	mutex_unlock(&group->mutex);

@@ -107,7 +107,10 @@ static int __init flexsc_init(void)
 {
 	int err;
 
-	err = flexsc_resolve();
+	flexsc_watched_init();
+	err = flexsc_calls_init();
+	if (!err)
+		err = flexsc_resolve();
 	if (err)
 		return err;
 

@@ -213,7 +213,7 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	memset(member, 0, sizeof(*member));
 	member->call = exec->call;
 	member->result = -ECANCELED;
-	member->traits = flexsc_call_traits(exec->call.nr);
+	member->traits = flexsc_call_traits(exec->client->calls, exec->call.nr);
 	op->file = file;
 	op->events = events;
 	op_list(op);

@@ -196,7 +196,7 @@ static inline int flexsc_policy_check(const struct flexsc_call *call, u16 traits
 {
 	if (likely((traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_WORKER))
 		return 0;
-	return flexsc_policy_decide(call, in_worker);
+	return flexsc_policy_decide(call, traits, in_worker);
 }
 
 /*

@@ -257,6 +257,7 @@ long flexsc_worker_leave(struct flexsc_worker *worker)
 		close_all_clients(group);
 	else
 		flexsc_pool_kick(pool);
+	flexsc_user_give_back(group->user, FLEXSC_USER_WORKERS, 1);
 	flexsc_group_put(group);
 	return code;
 }
@@ -325,13 +326,17 @@ int flexsc_worker_create(struct flexsc_pool *pool)
 	raw_spin_unlock_irq(&group->lock);
 	if (err)
 		goto err_pin;
-
 	refcount_inc(&group->ref);
+	if (!flexsc_user_charge(group->user, FLEXSC_USER_WORKERS, 1)) {
+		err = -EAGAIN;
+		goto err_count;
+	}
+
 	task = static_call(fx_create_io_thread)(flexsc_worker_main, worker,
 						NUMA_NO_NODE);
 	if (IS_ERR(task)) {
 		err = PTR_ERR(task);
-		goto err_count;
+		goto err_user;
 	}
 	worker->task = task;
 	raw_spin_lock_irq(&group->lock);
@@ -341,6 +346,8 @@ int flexsc_worker_create(struct flexsc_pool *pool)
 	static_call(fx_wake_up_new_task)(task);
 	return 0;
 
+err_user:
+	flexsc_user_give_back(group->user, FLEXSC_USER_WORKERS, 1);
 err_count:
 	raw_spin_lock_irq(&group->lock);
 	pool->nr_workers--;

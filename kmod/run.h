@@ -48,6 +48,7 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 	struct flexsc_entry *entry = &client->pages[page][bit];
 	struct pt_regs *regs = &exec->call.regs;
 	struct task_struct *self = current;
+	const u16 *calls = client->calls;
 	u64 claim = watched ? exec->claim : 0;
 
 	if (watched && unlikely(signal_pending(self)))
@@ -62,7 +63,7 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 		if (unlikely(head >= FLEXSC_NR_CALLS))
 			break;
 		/* In bounds by the mask, under speculation too. */
-		traits = flexsc_calls[nr];
+		traits = calls[nr];
 		if (unlikely(!(traits & plain)))
 			break;
 		if (watched) {

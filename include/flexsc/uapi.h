@@ -258,7 +258,9 @@ struct flexsc_client_header {
  * what this version does not know is zero (else E2BIG). Unknown flags: EINVAL.
  * All calls, and all commands, fail with EPERM in a process other than the one
  * that opened the group, and with EACCES under seccomp or ptrace's system call
- * stops.
+ * stops (and where the administrator refuses them, in processes that are traced
+ * at all, or audited). What a user may have of groups, clients and pages, over
+ * all processes, is limited: EUSERS; the same of workers: EAGAIN.
  */
 #define FLEXSC_IOC_MAGIC 0xF5
 
@@ -269,6 +271,7 @@ struct flexsc_client_header {
 #define FLEXSC_IOC_CLIENT_CREATE _IO(FLEXSC_IOC_MAGIC, 3) /* flexsc_client_params */
 #define FLEXSC_IOC_STATS _IO(FLEXSC_IOC_MAGIC, 4)	  /* flexsc_stats */
 #define FLEXSC_IOC_POOL_UPDATE _IO(FLEXSC_IOC_MAGIC, 5)	  /* flexsc_pool_params */
+#define FLEXSC_IOC_NARROW _IO(FLEXSC_IOC_MAGIC, 6)	  /* flexsc_policy */
 
 /* On a client descriptor. */
 #define FLEXSC_IOC_CANCEL _IO(FLEXSC_IOC_MAGIC, 16) /* flexsc_cancel */
@@ -282,6 +285,7 @@ struct flexsc_client_header {
 #define FLEXSC_FEATURE_CANCEL (1ULL << 6)
 #define FLEXSC_FEATURE_ARMING (1ULL << 7) /* waiting for files holds no worker */
 #define FLEXSC_FEATURE_POOL_UPDATE (1ULL << 8)
+#define FLEXSC_FEATURE_NARROW (1ULL << 9)
 
 /* What this module is and can do. Works for anyone who can open the device. */
 struct flexsc_query {
@@ -295,8 +299,14 @@ struct flexsc_query {
 };
 
 /*
- * Copies the policy class (enum flexsc_call_class, one byte each) of the calls
- * first .. first + count - 1 to classes. Numbers beyond the table are refused.
+ * POLICY copies the policy class (enum flexsc_call_class, one byte each) of the
+ * calls first .. first + count - 1 to classes. Numbers beyond the table are
+ * refused.
+ *
+ * NARROW reads them: from now on, and for good, none of these calls gets more
+ * from the group than the class given for it. FLEXSC_CLASS_REFUSED: it is never
+ * made. _CALLER: by flush at most. _WORKER and _ARGS: no change. EBUSY: the
+ * group has, or had, a client. EINVAL: no such class, and nothing was changed.
  */
 struct flexsc_policy {
 	__u32 size;
@@ -316,7 +326,7 @@ struct flexsc_policy {
  * which the caller may run; with POOL_UPDATE no such pool or an empty set.
  * EPERM: a priority beyond what the caller may give itself (RLIMIT_NICE,
  * RLIMIT_RTPRIO, CAP_SYS_NICE). ENOSPC: no further pool. EAGAIN: no further
- * thread (RLIMIT_NPROC, pids cgroup).
+ * thread (RLIMIT_NPROC, pids cgroup, the user's limit).
  */
 struct flexsc_pool_params {
 	__u32 size;
@@ -351,7 +361,7 @@ struct flexsc_pool_params {
 #define FLEXSC_POOL_CPUMASK (1 << 4)
 #define FLEXSC_POOL_FIELDS ((1 << 5) - 1)
 
-/* Makes a client; returns its descriptor (close-on-exec). */
+/* Makes a client; returns its descriptor (close-on-exec). EUSERS: see above. */
 struct flexsc_client_params {
 	__u32 size;
 	__u32 flags;	/* 0 */
