@@ -17,6 +17,7 @@ import verdict
 from paths import BUILD
 
 BOOT_SECONDS = 120
+SLOW_BOOT_SECONDS = 600  # a kernel that checks everything it does
 ATTEMPTS = 2
 POLL_SECONDS = 0.05
 TIMED_OUT = 124
@@ -122,6 +123,7 @@ class Watch:
     console: Tail
     report: Tail
     output: Tail
+    boot_seconds: float
     started_at: float | None = None
 
     def poll(self, last: bool = False) -> None:
@@ -136,7 +138,7 @@ class Watch:
         begun = time.monotonic()
         while self.process.poll() is None:
             self.poll()
-            limit, since = (timeout, self.started_at) if self.started_at else (BOOT_SECONDS, begun)
+            limit, since = (timeout, self.started_at) if self.started_at else (self.boot_seconds, begun)
             if time.monotonic() - since > limit:
                 self.stop(limit)
                 return True
@@ -178,7 +180,8 @@ def attempt(run: Run, log: Path) -> Outcome:
         initramfs.pack(run.payload, files.initrd)
         process = qemu.start(run.machine, files)
         watch = Watch(process, files, Screen(log_file, run.quiet, run.show), Tail(files.port(0)),
-                      Tail(files.port(1)), Tail(files.port(3)))
+                      Tail(files.port(1)), Tail(files.port(3)),
+                      SLOW_BOOT_SECONDS if run.machine.kernel.slow else BOOT_SECONDS)
         try:
             timed_out = watch.until_end(run.timeout)
         finally:

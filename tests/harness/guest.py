@@ -43,9 +43,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./run guest", description=__doc__, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kernel", default="6.1", metavar="K",
-                        help="6.1 (default), 6.12, all, an image, or a kernel's build tree")
+                        help="6.1 (default), 6.12, all, kasan, kcsan (./run debug-kernel), an image, "
+                             "or a kernel's build tree")
     parser.add_argument("--cpus", type=int, choices=range(1, 5), help="default: 2")
-    parser.add_argument("--memory", type=int, default=1024, metavar="MIB", help="default: 1024")
+    parser.add_argument("--memory", type=int, metavar="MIB",
+                        help="default: 1024; debug kernels 2048")
     parser.add_argument("--icount", action="store_true",
                         help="count instructions: one CPU, one nanosecond per instruction")
     parser.add_argument("--accel", default="auto", choices=accel.CHOICES,
@@ -95,7 +97,7 @@ def make_run(options: argparse.Namespace, kernel: kernels.Kernel) -> boot.Run:
     line, programs = resolve(options.command)
     module = None if options.no_module else kmod.build(kernel, options.module_source)
     how = "tcg" if options.icount else accel.choose(kernel, options.accel)
-    machine = qemu.Machine(kernel, options.cpus, options.memory,
+    machine = qemu.Machine(kernel, options.cpus, options.memory or kernel.memory,
                            options.icount, how, options.append)
     payload = initramfs.Payload(line, programs, tuple(options.file), module,
                                 {"module_args": options.module_args})

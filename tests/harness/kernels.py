@@ -22,6 +22,16 @@ class Kernel:
     image: Path
     tree: Path  # the argument of make -C
 
+    @property
+    def slow(self) -> bool:
+        """One of debug_kernel.py: it checks every access to memory, and needs more of it."""
+        return "-flexsc-" in self.release
+
+    @property
+    def memory(self) -> int:
+        """MiB that a guest should have."""
+        return 2048 if self.slow else 1024
+
 
 def version_key(release: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", release))
@@ -86,13 +96,17 @@ def from_path(path: Path) -> Kernel:
 
 
 def select(spec: str) -> list[Kernel]:
-    """`all`, a series such as 6.1, or a path."""
+    """`all`, a series such as 6.1, a debug kernel's name, or a path."""
+    # It builds on this module.
+    import debug_kernel  # pylint: disable=import-outside-toplevel
     if spec == "all":
         return [find(series) for series in SERIES]
     if spec in SERIES:
         return [find(spec)]
+    if spec in debug_kernel.VARIANTS:
+        return [debug_kernel.find(spec)]
     path = Path(spec)
     if path.exists():
         return [from_path(path.resolve())]
-    raise HarnessError(f"--kernel {spec}: neither one of {', '.join(SERIES)}, nor `all`, nor a "
-                       "path that exists")
+    raise HarnessError(f"--kernel {spec}: neither one of {', '.join((*SERIES, *debug_kernel.VARIANTS))}, "
+                       "nor `all`, nor a path that exists")

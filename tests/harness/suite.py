@@ -13,6 +13,7 @@ from pathlib import Path
 import accel
 import boot
 import counts
+import debug_kernel
 import initramfs
 import kernels
 import kmod
@@ -29,8 +30,8 @@ class Suite:
     commands: tuple[str, ...]  # for the guest's shell, one after the other
     gtest: bool = True  # counts each case; otherwise all commands together are one test
     cpus: int = 2
-    memory: int = 1024
     timeout: float = 480
+    append: str = ""  # to the kernel's command line
     module: bool = True
     host_files: tuple[tuple[str, str], ...] = ()  # (path here, path in the guest)
 
@@ -52,6 +53,17 @@ SUITES: tuple[Suite, ...] = (
         "flexsc-bench-serving --quick"),
         gtest=False, cpus=3, host_files=(("/usr/bin/wrk", "/usr/local/bin/wrk"),)),
 )
+
+
+# What runs on the kernel that checks memory, locks and leaks, where there is one (./run debug-kernel);
+# all of it would take too long for every day.
+DEBUG_KERNEL = "kasan"
+DEBUG_SUITES: tuple[Suite, ...] = (
+    Suite("checked-kernel", (
+        "flexsc-guest-tests --gtest_filter='Abi.*:Narrow.*:Limits.*:Garbage*:Close*:Stop*:Death*:"
+        "Identity*:Seccomp*:Chain*:Arming*:Cancel.*:Deadline.*:Help*:PoolChange*:Flush*'",)),
+)
+SLOWER = 5  # what takes so long on a usual kernel takes at most so many times longer on that one
 
 
 def results_name(number: int) -> str:
@@ -86,12 +98,13 @@ def all_suites() -> list[Suite]:
 def run_one(suite: Suite, kernel: kernels.Kernel) -> counts.Counts:
     out = BUILD / "guest/out" / f"{suite.name}-{kernel.release}"
     shutil.rmtree(out, ignore_errors=True)
-    machine = qemu.Machine(kernel, suite.cpus, suite.memory, accel=accel.choose(kernel, "auto"))
+    machine = qemu.Machine(kernel, suite.cpus, kernel.memory, accel=accel.choose(kernel, "auto"),
+                           append=suite.append)
     module = kmod.build(kernel) if suite.module else None
     payload = initramfs.Payload(shell_line(suite), module=module,
                                 files=tuple((Path(host), guest)
                                             for host, guest in suite.host_files))
-    run = boot.Run(suite.name, machine, payload, suite.timeout, out)
+    run = boot.Run(suite.name, machine, payload, suite.timeout * (SLOWER if kernel.slow else 1), out)
     print(f"\n-- {suite.name} on Linux {kernel.release}", flush=True)
     outcome = boot.boot(run)
     boot.announce(run, outcome)
@@ -142,6 +155,22 @@ def missing_kernel(series: str, suites: list[Suite], error: HarnessError) -> cou
     return total
 
 
+def run_debug(pattern: str) -> counts.Counts:
+    """The short suite on the debug kernel, if that is built."""
+    total = counts.Counts()
+    suites = [suite for suite in DEBUG_SUITES if pattern in suite.name]
+    try:
+        kernel = debug_kernel.find(DEBUG_KERNEL) if suites else None
+    except HarnessError as error:
+        print(f"\nNothing was tested on a debug kernel: {error}", flush=True)
+        for suite in suites:
+            total.skip(f"{suite.name}: {error}")
+        return total
+    for suite in suites:
+        total.add(run_one(suite, kernel))
+    return total
+
+
 def run(pattern: str = "") -> counts.Counts:
     """All suites whose name contains the pattern, in all supported kernels."""
     suites = [suite for suite in all_suites() if pattern in suite.name]
@@ -160,4 +189,5 @@ def run(pattern: str = "") -> counts.Counts:
             except HarnessError as error:
                 print(f"error: {error}", flush=True)
                 total.fail(f"{suite.name} on {kernel.release}: {error}")
+    total.add(run_debug(pattern))
     return total

@@ -47,6 +47,14 @@ class FailureMarks(unittest.TestCase):
             with self.subTest(line):
                 self.assertEqual(verdict.failure_marks(f"{START}[    3.0] {line}\n"), [])
 
+    def test_races_count_where_the_module_has_part_in_them(self) -> None:
+        edge = "[ 3.0] " + "=" * 66 + "\n"
+        core = "[ 3.0] BUG: KCSAN: data-race in do_exit / mm_update_next_owner\n[ 3.0] write to x\n"
+        ours = "[ 3.1] BUG: KCSAN: data-race in do_exit / x\n[ 3.1]  flexsc_pool_kick+0x1 [flexsc]\n"
+        kasan = "[ 3.2] BUG: KASAN: use-after-free in core\n"
+        console = START + edge + core + edge + "other\n" + edge + ours + edge + edge + kasan + edge
+        self.assertEqual(verdict.failure_marks(console), [ours.splitlines()[0], kasan.strip()])
+
     def test_what_came_before_the_start_is_not_ours(self) -> None:
         self.assertEqual(verdict.failure_marks(f"[ 1.0] WARNING: CPU: 0 at x\n{START}"), [])
 
