@@ -314,7 +314,8 @@ static void barrier_everywhere(void)
  * those that never begin before the request goes. The former are found running
  * or as operations, looked at in the order in which they move. The latter are
  * posted, or claimed; as they can change between the two, there is an end only
- * when none was claimed both before and after we looked at the posted ones.
+ * when none was claimed both before and after we looked at the posted ones, and
+ * nothing was put back meanwhile.
  * What is claimed is behind a call that runs, not sleeps: it takes no time.
  */
 int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
@@ -346,8 +347,11 @@ int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 	barrier_everywhere();
 
 	for (;;) {
+		int put_backs = atomic_read(&group->put_backs);
 		unsigned int found;
 
+		/* Before claims are looked at. */
+		smp_rmb();
 		claimed = is_claimed(&request);
 		found = cancel_posted(&request);
 		raw_spin_lock_irq(&group->lock);
@@ -358,6 +362,9 @@ int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 		request.found += found;
 		raw_spin_unlock_irq(&group->lock);
 		claimed |= is_claimed(&request);
+		/* After it; see flexsc_put_back(). */
+		smp_rmb();
+		claimed |= atomic_read(&group->put_backs) != put_backs;
 		if (!claimed || signal_pending(current))
 			break;
 		schedule_timeout_interruptible(1);

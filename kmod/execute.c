@@ -91,10 +91,9 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 			flexsc_count_add(exec->pool, handed_back, hweight64(rest));
 			/*
 			 * Before running is lowered: who is woken for that
-			 * looks at the words after. Value-returning atomics are
-			 * full barriers.
+			 * looks at the words after. It is a full barrier.
 			 */
-			atomic64_fetch_or(rest, (atomic64_t *)exec->claim_word);
+			flexsc_put_back(exec->client->group, rest, exec->claim_word);
 		}
 		exec->claim &= running;
 	}
@@ -268,7 +267,7 @@ bool flexsc_exec_settle(struct flexsc_exec *exec)
 /* Puts the entry that runs back where it was posted. */
 static long give_back(struct flexsc_exec *exec)
 {
-	atomic64_or(BIT_ULL(exec->bit), (atomic64_t *)exec->claim_word);
+	flexsc_put_back(exec->client->group, BIT_ULL(exec->bit), exec->claim_word);
 	return -FLEXSC_LATER;
 }
 
@@ -291,7 +290,7 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 	if (ret == -FLEXSC_WAITS) {
 		op = flexsc_op_single(exec, file, events);
 		if (op) {
-			WRITE_ONCE(exec->in_op, true);
+			flexsc_op_listed(exec, op);
 			if (flexsc_op_arm(op) != FLEXSC_ARMED)
 				flexsc_op_run(exec, op);
 			return -FLEXSC_LATER;
@@ -349,7 +348,6 @@ static long serve_entry(struct flexsc_exec *exec,
 		return -ECANCELED;
 	}
 	if (unlikely(head >> 32)) {
-		WRITE_ONCE(exec->in_op, true);
 		flexsc_op_begin(exec, exec->page, bit);
 		return -FLEXSC_LATER;
 	}
@@ -469,7 +467,7 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			continue;
 		/* It is this entry's turn, and it is not that simple. */
 		if (unlikely(must_stop(exec))) {
-			atomic64_or(exec->claim, (atomic64_t *)word);
+			flexsc_put_back(client->group, exec->claim, word);
 			WRITE_ONCE(exec->claim, 0);
 			break;
 		}

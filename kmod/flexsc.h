@@ -156,6 +156,7 @@ struct flexsc_group {
 	 * without, before each entry.
 	 */
 	unsigned int nr_cancels;
+	atomic_t put_backs; /* see flexsc_put_back() */
 
 	raw_spinlock_t lock;
 	/* Under lock; generation is also read without it, as a hint. */

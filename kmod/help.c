@@ -70,7 +70,7 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 	}
 	if (likely(!left))
 		return true;
-	atomic64_or(left, (atomic64_t *)word);
+	flexsc_put_back(client->group, left, word);
 	return false;
 }
 

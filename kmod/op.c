@@ -48,6 +48,38 @@ static void op_list(struct flexsc_op *op)
 	raw_spin_unlock_irq(&client->ops_lock);
 }
 
+/*
+ * The entry that a worker or a helper runs is an operation from now on, where
+ * CANCEL finds it. One that found it running a moment ago has marked the worker.
+ */
+void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op)
+{
+	struct flexsc_client *client = exec->client;
+	struct flexsc_group *group = client->group;
+
+	/*
+	 * in_op before nr_cancels; CANCEL has the other order and makes this CPU
+	 * pass a full barrier in between. It marks under the lock: if it has not
+	 * when we have been there, it sees in_op, and then looks at the list.
+	 */
+	WRITE_ONCE(exec->in_op, true);
+	barrier();
+	if (unlikely(READ_ONCE(group->nr_cancels))) {
+		raw_spin_lock_irq(&group->lock);
+		raw_spin_unlock_irq(&group->lock);
+	}
+	/* One that has returned marked before it lowered nr_cancels. */
+	smp_rmb();
+	if (likely(!exec->worker ||
+		   READ_ONCE(exec->worker->cancel) !=
+			   flexsc_call_id(exec->in_call, exec->bit)))
+		return;
+	raw_spin_lock_irq(&client->ops_lock);
+	if (!op->end)
+		WRITE_ONCE(op->end, -ECANCELED);
+	raw_spin_unlock_irq(&client->ops_lock);
+}
+
 static void count_made(const struct flexsc_op *op, enum flexsc_mode mode)
 {
 	switch (mode) {
@@ -179,6 +211,8 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 	}
 	err = flexsc_chain_read(op, exec->mode != FLEXSC_BY_FLUSH, &deadline);
 	op_list(op);
+	if (exec->mode != FLEXSC_BY_FLUSH)
+		flexsc_op_listed(exec, op);
 	if (err) {
 		flexsc_op_count(op, refused);
 		flexsc_op_publish(op, exec->mode);

@@ -111,6 +111,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 				   __poll_t events);
 void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode);
+void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op);
 struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
 				 struct flexsc_pool *pool, bool helper);
 bool flexsc_op_fire_locked(struct flexsc_op *op);
@@ -212,6 +213,22 @@ static inline void flexsc_complete(struct flexsc_client *client,
 	 */
 	smp_mb__before_atomic();
 	atomic64_or(done, (atomic64_t *)&client->header->completion.page[page]);
+}
+
+/*
+ * Posts claimed entries again, before they leave the claim. CANCEL would miss
+ * one that is posted when it looks at claims and claimed when it looks at what
+ * is posted; so it looks again if this was called meanwhile.
+ */
+static inline void flexsc_put_back(struct flexsc_group *group, u64 bits,
+				   u64 *word)
+{
+	/*
+	 * The count before the bits, and those before whatever the caller does:
+	 * value-returning atomics are full barriers.
+	 */
+	atomic_inc_return(&group->put_backs);
+	atomic64_fetch_or(bits, (atomic64_t *)word);
 }
 
 #endif /* FLEXSC_OP_H */

@@ -151,7 +151,7 @@ static bool serve_word(struct flexsc_worker *worker,
 		return true;
 	}
 	if (taken)
-		atomic64_or(taken, (atomic64_t *)word);
+		flexsc_put_back(pool->group, taken, word);
 	WRITE_ONCE(worker->exec.claiming, NULL);
 	return taken; /* look_around() comes before the next claim */
 }
