@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "flexsc/uapi.h"
+
 namespace flexsc::detail {
 
 namespace {
@@ -112,6 +114,88 @@ bool may_block(const Call& call) noexcept {
       return (a[3] & WNOHANG) == 0;
     default:
       return false;
+  }
+}
+
+Prospect prospect_of(const Call& call) noexcept {
+  switch (call.nr) {
+    case FLEXSC_NR_NOP:
+    case SYS_lseek:
+    case SYS_fstat:
+    case SYS_close:
+    case SYS_dup:
+    case SYS_dup2:
+    case SYS_dup3:
+    case SYS_pipe:
+    case SYS_pipe2:
+    case SYS_eventfd2:
+    case SYS_epoll_create1:
+    case SYS_epoll_ctl:
+    case SYS_timerfd_create:
+    case SYS_timerfd_settime:
+    case SYS_timerfd_gettime:
+    case SYS_memfd_create:
+    case SYS_socket:
+    case SYS_socketpair:
+    case SYS_bind:
+    case SYS_listen:
+    case SYS_shutdown:
+    case SYS_getsockname:
+    case SYS_getpeername:
+    case SYS_setsockopt:
+    case SYS_getsockopt:
+    case SYS_getcwd:
+    case SYS_getpid:
+    case SYS_getppid:
+    case SYS_getuid:
+    case SYS_geteuid:
+    case SYS_getgid:
+    case SYS_getegid:
+    case SYS_uname:
+    case SYS_clock_gettime:
+    case SYS_kill:
+    case SYS_tgkill:
+      return Prospect::at_once;
+    case SYS_fcntl:
+      return fcntl_blocks(call.args[1]) ? Prospect::waits : Prospect::at_once;
+    case SYS_futex:
+      return futex_blocks(call.args[1]) ? Prospect::waits : Prospect::at_once;
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pread64:
+    case SYS_preadv:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_sendto:
+    case SYS_sendmsg:
+    case SYS_sendfile:
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_creat:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_newfstatat:
+    case SYS_statx:
+    case SYS_access:
+    case SYS_faccessat:
+    case SYS_faccessat2:
+    case SYS_readlink:
+    case SYS_readlinkat:
+    case SYS_getdents64:
+    case SYS_rename:
+    case SYS_renameat:
+    case SYS_renameat2:
+    case SYS_unlink:
+    case SYS_unlinkat:
+    case SYS_mkdir:
+    case SYS_mkdirat:
+    case SYS_rmdir:
+    case SYS_ftruncate:
+    case SYS_fchmod:
+      return Prospect::likely;
+    default:
+      return Prospect::waits;
   }
 }
 

@@ -33,6 +33,14 @@ bool DirectChannel::post(const Call& call, void* token) {
   return true;
 }
 
+Channel::Made DirectChannel::call_or_post(const Call& call, void* /*token*/, long& result) {
+  ++stats_.posted;
+  ++stats_.reaped;
+  ++stats_.direct;
+  result = execute(call);
+  return Made::done;
+}
+
 std::size_t DirectChannel::reap(std::span<Completion> out) {
   const std::size_t count = std::min(out.size(), in_flight());
   std::copy_n(done_.begin() + static_cast<std::ptrdiff_t>(next_), count, out.begin());
@@ -45,8 +53,9 @@ std::size_t DirectChannel::reap(std::span<Completion> out) {
   return count;
 }
 
-void DirectChannel::wait(std::chrono::nanoseconds timeout) {
-  if (in_flight() != 0) return;
+void DirectChannel::wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) {
+  // Whatever is in flight is complete.
+  if (in_flight() != 0 || policy.kind() == WaitPolicy::Kind::none) return;
   ++stats_.waits;
   parker_.park(timeout, [] { return false; });  // nothing but notify() can come
 }

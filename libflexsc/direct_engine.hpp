@@ -23,9 +23,11 @@ class DirectChannel final : public Channel {
   ~DirectChannel() override;
 
   [[nodiscard]] bool post(const Call& call, void* token) override;
+  [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result) override;
   void submit() override {}
   [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
-  void wait(std::chrono::nanoseconds timeout) override;
+  using Channel::wait;
+  void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) override;
   void notify() override { parker_.notify(); }
   [[nodiscard]] std::size_t in_flight() const noexcept override { return done_.size() - next_; }
   [[nodiscard]] const ChannelStats& stats() const noexcept override { return stats_; }

@@ -29,6 +29,11 @@ class EntrySet {
     for (const Word pages : nonempty_) any |= pages;
     return any == 0;
   }
+  [[nodiscard]] unsigned size() noexcept {
+    unsigned count = 0;
+    each_page([&](unsigned page) { count += static_cast<unsigned>(std::popcount(words_[page])); });
+    return count;
+  }
   /// The entries of one page.
   [[nodiscard]] Word of(unsigned page) const noexcept { return words_[page]; }
   /// The lowest page that has an entry; there must be one.

@@ -14,15 +14,19 @@ namespace {
 /// To the module, through one client descriptor.
 class KernelTransport final : public Transport {
  public:
-  KernelTransport(KernelClient client, unsigned pool) : client_(std::move(client)), pool_(pool) {}
+  KernelTransport(KernelClient client, unsigned pool, bool helps)
+      : client_(std::move(client)), pool_(pool), helps_(helps) {}
 
   // Any error means that the module does nothing for us any more, whatever the reason:
   // ESHUTDOWN (header.state tells why), EACCES (traced or filtered since).
   bool doorbell() override { return client_.doorbell(pool_) >= 0; }
-  bool wait(std::chrono::nanoseconds timeout) override {
-    const long result = client_.wait(0, 1, timeout);
+  bool wait(const WaitTerms& terms) override {
+    const unsigned flags =
+        (terms.adaptive ? FLEXSC_WAIT_ADAPTIVE : 0U) | (terms.help ? FLEXSC_WAIT_HELP : 0U);
+    const long result = client_.wait(flags, terms.min, terms.timeout);
     return result >= 0 || result == -EINTR;
   }
+  [[nodiscard]] bool helps() const noexcept override { return helps_; }
   void notify() override {
     // If it fails the group has stopped, and the channel sleeps on its own.
     static_cast<void>(client_.notify());
@@ -33,6 +37,7 @@ class KernelTransport final : public Transport {
  private:
   KernelClient client_;
   unsigned pool_;
+  bool helps_;
 };
 
 }  // namespace
@@ -45,8 +50,8 @@ KernelEngine::KernelEngine(const EngineOptions& options, const std::string& devi
 
 std::unique_ptr<Channel> KernelEngine::make_channel() {
   fork_.check();
-  auto transport =
-      std::make_unique<KernelTransport>(device_.make_client(options_.pages_per_channel), pool_);
+  auto transport = std::make_unique<KernelTransport>(
+      device_.make_client(options_.pages_per_channel), pool_, options_.help == Help::always);
   const Pages pages = transport->pages();
   return std::make_unique<PagedChannel>(std::move(transport), pages, pool_, policy_);
 }

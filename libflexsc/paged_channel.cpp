@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "paged_channel.hpp"
 
+#include <algorithm>
+#include <bit>
+
+#include "blocking.hpp"
+
 namespace flexsc::detail {
 
 namespace {
@@ -15,6 +20,7 @@ PagedChannel::PagedChannel(std::unique_ptr<Transport> transport, Pages pages, un
       pages_(pages),
       queue_(queue),
       policy_(std::move(policy)),
+      helps_(transport_->helps()),
       tokens_(std::make_unique<void*[]>(std::size_t{pages.count()} * FLEXSC_PAGE_ENTRIES)) {
   for (unsigned page = 0; page < pages_.count(); ++page) free_.add(page, ~Word{0});
 }
@@ -44,6 +50,52 @@ bool PagedChannel::post(const Call& call, void* token) {
   pending_.add(page, bit_of(bit));
   if (++unpublished_ == kPublishAt) publish();
   return true;
+}
+
+Channel::Made PagedChannel::call_or_post(const Call& call, void* token, long& result) {
+  const Prospect prospect = prospect_of(call);
+  if (prospect == Prospect::at_once) {
+    fork_.check();
+    if (!helps_) submit();
+    ++stats_.posted;
+    ++stats_.reaped;
+    ++stats_.direct;
+    result = execute(call);
+    return Made::done;
+  }
+  if (free_.empty()) {
+    ++stats_.full;
+    return Made::full;
+  }
+  // Where post() is going to put it.
+  const unsigned page = free_.first_page();
+  const unsigned bit = lowest(free_.of(page));
+  if (!post(call, token)) return Made::full;
+  if (!helps_) {
+    submit();
+    return Made::posted;
+  }
+  if (prospect == Prospect::waits || stopped_ || !help_now(page, bit)) return Made::posted;
+  const Completion completion = finish(page, bit);
+  ++stats_.reaped;
+  result = completion.result;
+  return Made::done;
+}
+
+/// Executes what is posted; whether this entry, posted last, is complete. It is then finish()'s.
+bool PagedChannel::help_now(unsigned page, unsigned bit) {
+  if (unpublished_ != 0) publish();
+  if ((posted_.of(page) & bit_of(bit)) == 0) return false;  // the carrier's
+  ++stats_.waits;
+  if (!transport_->wait({.min = 0, .adaptive = false, .help = true, .timeout = {}})) {
+    stop();
+    return false;
+  }
+  unrung_ = unclaimed();
+  const Word done = take_completed(pages_.completion(page)) & posted_.of(page);
+  posted_.remove(page, done);
+  done_.add(page, done & ~bit_of(bit));
+  return (done & bit_of(bit)) != 0;
 }
 
 void PagedChannel::publish() {
@@ -146,16 +198,87 @@ bool PagedChannel::reapable(bool last_look) {
   });
 }
 
-void PagedChannel::wait(std::chrono::nanoseconds timeout) {
-  submit();
-  if (reapable(false)) return;
+/// How many completion bits a wait is for, of those that are not taken yet.
+WaitTerms PagedChannel::terms_for(const WaitPolicy& policy, std::chrono::nanoseconds timeout) {
+  WaitTerms terms{.min = 1, .adaptive = false, .help = helps_, .timeout = timeout};
+  const unsigned at_hand = done_.size() + direct_.size();
+  switch (policy.kind()) {
+    case WaitPolicy::Kind::none:
+      terms.min = 0;
+      break;
+    case WaitPolicy::Kind::any:
+      break;
+    case WaitPolicy::Kind::some:
+      terms.min = policy.count() > at_hand ? std::min(policy.count() - at_hand, posted_.size()) : 0;
+      if (timeout.count() < 0 || policy.patience() < timeout) terms.timeout = policy.patience();
+      break;
+    case WaitPolicy::Kind::all:
+      terms.min = posted_.size();
+      break;
+    case WaitPolicy::Kind::adaptive:
+      terms.adaptive = true;
+      terms.min = posted_.size();
+      break;
+  }
+  // With nothing in flight one waits for the timeout or a notification.
+  if (policy.kind() != WaitPolicy::Kind::none && in_flight() == 0) terms.min = 1;
+  if (terms.min == 0) terms.timeout = std::chrono::nanoseconds::zero();
+  return terms;
+}
+
+/// Whether a wait for `min` bits has nothing to wait for.
+bool PagedChannel::enough(const WaitPolicy& policy, unsigned min) {
+  switch (policy.kind()) {
+    case WaitPolicy::Kind::none:
+      return true;
+    case WaitPolicy::Kind::any:
+    case WaitPolicy::Kind::adaptive:
+      return reapable(false);
+    case WaitPolicy::Kind::some:
+    case WaitPolicy::Kind::all:
+      break;
+  }
+  unsigned set = 0;
+  posted_.each_page([&](unsigned page) {
+    set += static_cast<unsigned>(std::popcount(peek(pages_.completion(page))));
+  });
+  return set >= min;
+}
+
+/// Whether a submission bit of ours is still set.
+bool PagedChannel::unclaimed() {
+  return posted_.any_page([this](unsigned page) {
+    return (peek(pages_.submission(queue_, page)) & posted_.of(page)) != 0;
+  });
+}
+
+void PagedChannel::wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) {
+  if (helps_) {
+    fork_.check();
+    if (unpublished_ != 0) publish();
+  } else {
+    submit();
+  }
+  if (reapable(false) && stopped_) return;
+  WaitTerms terms = terms_for(policy, timeout);
+  if (enough(policy, terms.min)) {
+    // What is posted is executed all the same, or calls that complete at once could keep the
+    // others from ever being looked at.
+    if (!helps_ || !unrung_ || stopped_) return;
+    terms.min = 0;
+    terms.timeout = std::chrono::nanoseconds::zero();
+  }
   ++stats_.waits;
   if (!stopped_) {
-    if (transport_->wait(timeout)) return;
+    if (transport_->wait(terms)) {
+      // A helper that a signal interrupts leaves the rest posted, and tells nobody.
+      if (helps_ && unrung_) unrung_ = unclaimed();
+      return;
+    }
     stop();
     if (reapable(false)) return;
   }
-  wait_stopped(timeout);
+  wait_stopped(terms.timeout);
 }
 
 void PagedChannel::wait_stopped(std::chrono::nanoseconds timeout) {

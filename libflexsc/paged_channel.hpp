@@ -40,9 +40,12 @@ class PagedChannel final : public Channel {
   ~PagedChannel() override;
 
   [[nodiscard]] bool post(const Call& call, void* token) override;
+  [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result) override;
   void submit() override;
   [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
-  void wait(std::chrono::nanoseconds timeout) override;
+  using Channel::wait;
+  void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) override;
+  [[nodiscard]] bool helps() const noexcept override { return helps_; }
   void notify() override;
   [[nodiscard]] std::size_t in_flight() const noexcept override {
     return static_cast<std::size_t>(stats_.posted - stats_.reaped);
@@ -51,10 +54,14 @@ class PagedChannel final : public Channel {
 
  private:
   void publish();
+  [[nodiscard]] bool help_now(unsigned page, unsigned bit);
   void stop();
   void withdraw();
   void collect();
   [[nodiscard]] bool reapable(bool last_look);
+  [[nodiscard]] WaitTerms terms_for(const WaitPolicy& policy, std::chrono::nanoseconds timeout);
+  [[nodiscard]] bool enough(const WaitPolicy& policy, unsigned min);
+  [[nodiscard]] bool unclaimed();
   [[nodiscard]] Completion finish(unsigned page, unsigned bit);
   [[nodiscard]] Completion run_directly(unsigned page, unsigned bit);
   [[nodiscard]] void* release(unsigned page, unsigned bit);
@@ -68,8 +75,9 @@ class PagedChannel final : public Channel {
 
   EntrySet free_, pending_, posted_, done_, direct_;
   unsigned unpublished_ = 0;  ///< entries in pending_
-  bool unrung_ = false;       ///< bits were set since the last look at need_doorbell
+  bool unrung_ = false;       ///< bits are set that no worker may know of
   bool stopped_ = false;
+  const bool helps_;
   ChannelStats stats_;
   std::unique_ptr<void*[]> tokens_;  ///< by entry
   Parker stopped_parker_;            ///< where wait() sleeps after the stop

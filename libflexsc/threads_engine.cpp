@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "threads_engine.hpp"
 
+#include <algorithm>
+#include <bit>
+
 #include "direct_engine.hpp"
 #include "paged_channel.hpp"
 
@@ -23,11 +26,15 @@ class ThreadsTransport final : public Transport {
     return true;
   }
 
-  bool wait(std::chrono::nanoseconds timeout) override {
+  bool wait(const WaitTerms& terms) override {
+    const unsigned min = terms.adaptive ? std::min(terms.min, 1U) : terms.min;
     // After announcing the sleep; pairs with complete_bits() and then wake() in a worker.
-    client_->parker.park(timeout, [this] {
+    client_->parker.park(terms.timeout, [this, min] {
+      unsigned set = 0;
       for (unsigned page = 0; page < client_->pages.count(); ++page) {
-        if (peek_before_sleep(client_->pages.completion(page)) != 0) return true;
+        set += static_cast<unsigned>(
+            std::popcount(peek_before_sleep(client_->pages.completion(page))));
+        if (set >= min) return true;
       }
       return false;
     });

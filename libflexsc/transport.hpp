@@ -7,6 +7,14 @@
 
 namespace flexsc::detail {
 
+/// How long a channel sleeps.
+struct WaitTerms {
+  unsigned min = 1;       ///< completion bits; with `adaptive`, the most to wait for
+  bool adaptive = false;  ///< one bit is enough, and more are welcome
+  bool help = false;      ///< execute what is posted first; only for a transport that helps()
+  std::chrono::nanoseconds timeout{-1};  ///< negative: never
+};
+
 /// The way to the workers, beside the pages. notify() is for any thread, the rest for
 /// the channel's.
 class Transport {
@@ -18,10 +26,12 @@ class Transport {
 
   /// Wakes a worker. False when the workers have stopped for good.
   [[nodiscard]] virtual bool doorbell() = 0;
-  /// Sleeps until a completion bit is set, notify() was called since the last wait()
-  /// returned, `timeout` is over (negative: never) or a signal came. Returns at once,
-  /// with false, when the workers have stopped for good and no bit is set.
-  [[nodiscard]] virtual bool wait(std::chrono::nanoseconds timeout) = 0;
+  /// Sleeps until enough completion bits are set, notify() was called since the last wait()
+  /// returned, the timeout is over or a signal came. Returns at once, with false, when the
+  /// workers have stopped for good and no bit is set.
+  [[nodiscard]] virtual bool wait(const WaitTerms& terms) = 0;
+  /// Whether wait() can execute what is posted.
+  [[nodiscard]] virtual bool helps() const noexcept { return false; }
   virtual void notify() = 0;
 };
 

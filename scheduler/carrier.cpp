@@ -27,6 +27,10 @@ constexpr std::size_t kSubmitBatch = 8;
 constexpr std::size_t kReapBatch = 64;
 /// Rounds between two publications of the counters while the carrier is busy.
 constexpr std::uint64_t kPublishRounds = 16;
+/// Calls that a fiber makes one after the other without a look at the outside.
+constexpr unsigned kMadeAlone = 32;
+/// Rounds in which calls may become executable before a carrier that helps looks at them.
+constexpr std::uint64_t kHelpRounds = 32;
 /// Stacks that a carrier keeps to itself.
 constexpr std::size_t kSpareStacks = 64;
 
@@ -66,8 +70,13 @@ FiberControl* Carrier::running_fiber() noexcept {
 }
 
 Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-                 std::chrono::nanoseconds spin)
-    : runtime_(runtime), index_(index), channel_(std::move(channel)), spin_(spin) {
+                 const RuntimeOptions& options)
+    : runtime_(runtime),
+      index_(index),
+      channel_(std::move(channel)),
+      helps_(channel_->helps()),
+      spin_(options.spin),
+      wait_(options.wait) {
   spare_stacks_.reserve(kSpareStacks);
   forget_carrier_after_fork();
 }
@@ -87,6 +96,7 @@ void Carrier::run() {
     take_inbox();
     fire_timers();
     settle();
+    help();
     if (run_round()) continue;
     submit();
     if (steal()) continue;
@@ -106,6 +116,7 @@ bool Carrier::run_round() noexcept {
   // relaxed: an estimate; pop_fresh() finds out under the lock.
   fresh_budget_ = std::min(fresh_count_.load(std::memory_order_relaxed), kRound);
   ready_budget_ = std::min(ready_.size(), kRound);
+  made_alone_ = 0;
   FiberControl* fiber = next_in_round();
   if (fiber == nullptr) return false;
   start(*fiber);
@@ -274,8 +285,29 @@ void Carrier::park() noexcept {
   leave(self);
 }
 
+/// Whether the running fiber is the only one that has something to do. relaxed: an estimate.
+bool Carrier::alone() const noexcept {
+  return ready_.empty() && backlog_.empty() && fresh_count_.load(std::memory_order_relaxed) == 0;
+}
+
 long Carrier::run_call(const Call& call) {
   PendingCall pending{*current_, call};
+  // Parking would only cost time. Now and then it is done all the same: the carrier looks at
+  // other fibers' completions, timers and wake-ups in between.
+  if (alone() && made_alone_ < kMadeAlone) {
+    if (!helps_) unsubmitted_ = 0;  // it submits
+    switch (channel_->call_or_post(call, &pending, pending.result)) {
+      case Channel::Made::done:
+        ++made_alone_;
+        return pending.result;
+      case Channel::Made::posted:
+        if (helps_) ++unsubmitted_;
+        park();
+        return pending.result;
+      case Channel::Made::full:
+        break;
+    }
+  }
   // Behind those that found no entry before, so that none waits for ever.
   if (!backlog_.empty() || !post(pending)) {
     if (!settle() || !backlog_.empty() || !post(pending)) backlog_.push(pending);
@@ -297,8 +329,20 @@ void Carrier::post_backlog() {
   }
 }
 
+/// Executes what is posted although there is something to run, see "Helping" in carrier.hpp.
+void Carrier::help() {
+  if (!helps_ || channel_->in_flight() == 0) return;
+  // relaxed: an estimate; what comes meanwhile is seen by sleep().
+  if (ready_.empty() && fresh_count_.load(std::memory_order_relaxed) == 0) return;
+  if (unsubmitted_ == 0 && rounds_ - helped_in_ < kHelpRounds) return;
+  unsubmitted_ = 0;
+  helped_in_ = rounds_;
+  channel_->wait(WaitPolicy::none(), std::chrono::nanoseconds::zero());
+  settle();
+}
+
 void Carrier::submit() {
-  if (unsubmitted_ == 0) return;
+  if (helps_ || unsubmitted_ == 0) return;
   unsubmitted_ = 0;
   channel_->submit();
 }

@@ -33,6 +33,10 @@
 ///  7. On the way of a system call (run_call, settle) nothing is allocated, no lock is
 ///     taken and nothing is written that another carrier writes.
 ///
+/// Helping. Where the channel helps(), calls are executed by the carrier itself in
+/// Channel::wait(): when it has nothing to run and, so that fibers which only yield do not keep
+/// others from their calls, before rounds in which calls are posted or have long been waiting.
+///
 /// Sleeping. A carrier sleeps in Channel::wait() and only others' work can be missed:
 ///   sleeper:  sleeping_ = true;   look at inbox_, all fresh_ and the end;   wait()
 ///   others:   push to inbox_ or fresh_ (or end);   read sleeping_;   if set, notify()
@@ -72,7 +76,7 @@ struct PendingCall {
 class alignas(64) Carrier {
  public:
   Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-          std::chrono::nanoseconds spin);
+          const RuntimeOptions& options);
   Carrier(const Carrier&) = delete;
   Carrier& operator=(const Carrier&) = delete;
   /// After run() has returned. Waits for the last of the wakers to be gone.
@@ -132,10 +136,12 @@ class alignas(64) Carrier {
   void make_ready(FiberControl& fiber) noexcept;
 
   // Calls (carrier.cpp).
+  [[nodiscard]] bool alone() const noexcept;
   [[nodiscard]] bool post(PendingCall& pending);
   void post_backlog();
   bool settle();
   void submit();
+  void help();
 
   // Nothing to run (carrier_idle.cpp).
   bool take_inbox() noexcept;
@@ -144,11 +150,14 @@ class alignas(64) Carrier {
   [[nodiscard]] bool steal() noexcept;
   [[nodiscard]] bool spin();
   void sleep();
+  void wait(std::chrono::nanoseconds timeout);
 
   RuntimeImpl& runtime_;
   const std::size_t index_;
   const std::unique_ptr<Channel> channel_;
+  const bool helps_;  ///< channel_->helps()
   const std::chrono::nanoseconds spin_;
+  const WaitPolicy wait_;
 
   // Private to the thread.
   Context loop_;
@@ -160,6 +169,9 @@ class alignas(64) Carrier {
   TimerHeap timers_;
   Fifo<PendingCall, &PendingCall::backlog_next> backlog_;  ///< calls that found no entry
   std::size_t unsubmitted_ = 0;
+  unsigned made_alone_ = 0;      ///< calls in this round that needed no parking
+  std::uint64_t helped_in_ = 0;  ///< the round of the last crossing in which we helped
+  bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
   std::vector<Stack> spare_stacks_;
   std::uint64_t rounds_ = 0;
   std::uint64_t switches_ = 0;

@@ -147,7 +147,8 @@ bool Carrier::steal() noexcept {
 
 /// Polls for a while. Whether there is something to do.
 bool Carrier::spin() {
-  if (channel_->in_flight() == 0) return false;
+  // What the carrier has to execute itself does not complete by being looked at.
+  if (helps_ || channel_->in_flight() == 0) return false;
   Clock::time_point end = Clock::now() + spin_;
   if (!timers_.empty()) end = std::min(end, timers_.next());
   do {
@@ -170,10 +171,21 @@ void Carrier::sleep() {
       timeout = timers_.next() > now ? timers_.next() - now : std::chrono::nanoseconds{0};
     }
     publish();
-    if (timeout.count() != 0) channel_->wait(timeout);
+    if (timeout.count() != 0) wait(timeout);
   }
   // relaxed: whoever reads true until this is seen makes the next wait() return early.
   sleeping_.store(false, std::memory_order_relaxed);
+}
+
+void Carrier::wait(std::chrono::nanoseconds timeout) {
+  unsubmitted_ = 0;
+  helped_in_ = rounds_;
+  const bool some = wait_.kind() == WaitPolicy::Kind::some && !impatient_;
+  const bool any = wait_.kind() == WaitPolicy::Kind::some && impatient_;
+  channel_->wait(any ? WaitPolicy::any() : wait_, timeout);
+  // After its patience a wait for some ends with nothing too; then the first one will do, or an
+  // idle carrier would wake up again and again.
+  impatient_ = !settle() && (some || impatient_);
 }
 
 }  // namespace flexsc::detail

@@ -90,18 +90,34 @@ void pin(std::thread& thread, int cpu) {
   }
 }
 
+std::vector<int> carrier_cpus(const RuntimeOptions& options) {
+  return options.carrier_cpus.empty() ? allowed_cpus() : options.carrier_cpus;
+}
+
+/// Decides Help::automatic.
+EngineOptions engine_options(const RuntimeOptions& options) {
+  EngineOptions engine = options.engine;
+  if (engine.help != Help::automatic) return engine;
+  const std::vector<int> carriers = carrier_cpus(options);
+  const std::vector<int> workers = engine.worker_cpus.empty() ? allowed_cpus() : engine.worker_cpus;
+  const bool covered = std::all_of(workers.begin(), workers.end(), [&](int cpu) {
+    return std::find(carriers.begin(), carriers.end(), cpu) != carriers.end();
+  });
+  engine.help = covered ? Help::always : Help::never;
+  return engine;
+}
+
 }  // namespace
 
 RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
-    : engine_(Engine::open(options.engine)),
+    : engine_(Engine::open(engine_options(options))),
       stack_size_(stack_size_for(options.stack_bytes)),
       stacks_(stack_size_) {
   install_overflow_handler();
-  const std::vector<int> cpus =
-      options.carrier_cpus.empty() ? allowed_cpus() : options.carrier_cpus;
+  const std::vector<int> cpus = carrier_cpus(options);
   carriers_.reserve(cpus.size());
   for (std::size_t i = 0; i < cpus.size(); ++i) {
-    carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options.spin));
+    carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options));
   }
   // Threads last: they look at all carriers, so all of them must be there.
   threads_.reserve(cpus.size());

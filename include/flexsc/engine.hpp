@@ -30,6 +30,15 @@ enum class EngineKind {
 /// The kind of that name, or nothing.
 [[nodiscard]] std::optional<EngineKind> engine_kind(std::string_view name) noexcept;
 
+/// Whether a thread that waits on a channel executes what it has posted itself, in the crossing
+/// that it makes anyway, as far as that does not sleep; the rest is left to the workers. Right
+/// where waiting threads and workers share their CPUs. Only engine `kernel` can do it.
+enum class Help : std::uint8_t {
+  automatic,  ///< a Runtime helps if its carriers' CPUs cover the workers'; other users do not
+  never,      ///< for workers on CPUs of their own
+  always,
+};
+
 struct EngineOptions {
   EngineKind kind = EngineKind::direct;
   /// CPUs of the workers. Empty: those on which the caller may run.
@@ -42,6 +51,45 @@ struct EngineOptions {
   std::chrono::microseconds spin{50};
   /// System-call pages (of 64 entries) of each channel, 1 to 256.
   unsigned pages_per_channel = 8;
+  Help help = Help::automatic;
+};
+
+/// How many completions a wait is for. A wait ends early when it is notified, at its timeout,
+/// and at a signal. Never more is waited for than is in flight.
+class WaitPolicy {
+ public:
+  enum class Kind : std::uint8_t { none, any, some, all, adaptive };
+
+  /// Does not wait. What is posted is shown to the workers, or executed by a channel that helps.
+  [[nodiscard]] static constexpr WaitPolicy none() noexcept { return WaitPolicy(Kind::none); }
+  /// The first one.
+  [[nodiscard]] static constexpr WaitPolicy any() noexcept { return WaitPolicy(Kind::any); }
+  /// `count` of them or, after `patience`, as many as there are. Fewer and longer sleeps, for
+  /// an answer that may come as much later.
+  [[nodiscard]] static constexpr WaitPolicy some(unsigned count,
+                                                 std::chrono::nanoseconds patience) noexcept {
+    return WaitPolicy(Kind::some, count, patience);
+  }
+  /// Everything in flight: for batches, not where a call can wait for another one.
+  [[nodiscard]] static constexpr WaitPolicy all() noexcept { return WaitPolicy(Kind::all); }
+  /// At least one, and more as long as they come faster than it takes to sleep and to be woken
+  /// again. Needs no numbers: engine `kernel` measures the pace. On `threads` the same as any().
+  [[nodiscard]] static constexpr WaitPolicy adaptive() noexcept {
+    return WaitPolicy(Kind::adaptive);
+  }
+
+  [[nodiscard]] constexpr Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] constexpr unsigned count() const noexcept { return count_; }
+  [[nodiscard]] constexpr std::chrono::nanoseconds patience() const noexcept { return patience_; }
+
+ private:
+  constexpr explicit WaitPolicy(Kind kind, unsigned count = 1,
+                                std::chrono::nanoseconds patience = {}) noexcept
+      : kind_(kind), count_(count), patience_(patience) {}
+
+  Kind kind_;
+  unsigned count_;                     ///< of some()
+  std::chrono::nanoseconds patience_;  ///< of some()
 };
 
 /// Counters since the channel was made. Plain numbers of the owning thread.
@@ -72,15 +120,35 @@ class Channel {
   /// submit() at the latest. A call that workers refuse is made directly by reap().
   [[nodiscard]] virtual bool post(const Call& call, void* token) = 0;
 
+  /// What call_or_post() did.
+  enum class Made : std::uint8_t {
+    done,    ///< the call is complete, its result stored; there is no completion
+    posted,  ///< as by post()
+    full,    ///< nothing: every entry is in flight
+  };
+
+  /// For a caller that has nothing else to do while the call is made: makes it at once, in
+  /// the calling thread, if it does not wait for anybody; else posts it and, unless the
+  /// channel helps(), submits. `result` is written when done.
+  [[nodiscard]] virtual Made call_or_post(const Call& call, void* token, long& result) = 0;
+
   /// Makes all posted calls visible and rings the doorbell if no worker is looking.
   virtual void submit() = 0;
 
   /// Moves finished calls to `out`; returns how many. Does not block.
   [[nodiscard]] virtual std::size_t reap(std::span<Completion> out) = 0;
 
-  /// Submits, then sleeps until a completion can be reaped, notify() was called since
-  /// the last wait() returned, `timeout` is over (negative: never), or a signal came.
-  virtual void wait(std::chrono::nanoseconds timeout) = 0;
+  /// Makes all posted calls visible, then sleeps until as many completions can be reaped as
+  /// `policy` says, notify() was called since the last wait() returned, `timeout` is over
+  /// (negative: never), or a signal came. A channel that helps() executes the posted calls
+  /// first, and rings no doorbell.
+  virtual void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) = 0;
+  /// For any completion.
+  void wait(std::chrono::nanoseconds timeout) { wait(WaitPolicy::any(), timeout); }
+
+  /// Whether wait() executes calls, see Help. Then post() and wait() without submit() are the
+  /// cheapest, and whoever never waits must submit().
+  [[nodiscard]] virtual bool helps() const noexcept { return false; }
 
   /// Ends the current wait(), or the next one if none is under way. From any thread.
   virtual void notify() = 0;

@@ -33,6 +33,9 @@ struct RuntimeOptions {
   /// How long a carrier with nothing to run polls for completions before it sleeps
   /// in the kernel.
   std::chrono::microseconds spin{20};
+  /// How many completions a carrier with nothing to run sleeps for. With none() it does not
+  /// sleep: it polls and keeps its CPU.
+  WaitPolicy wait = WaitPolicy::adaptive();
 };
 
 struct SpawnOptions {

@@ -57,7 +57,7 @@ class FakeTransport final : public detail::Transport {
     workers_.on_doorbell();
     return workers_.alive;
   }
-  bool wait(std::chrono::nanoseconds /*timeout*/) override {
+  bool wait(const detail::WaitTerms& /*terms*/) override {
     ++workers_.waits;
     workers_.on_wait();
     return workers_.alive;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// Chains: calls that are made one after the other without coming back in between (the multi-calls
+/// of Rajagopalan et al., System Call Clustering, 2003). Copying a file is one chain:
+///
+///     flexsc::Chain copy;
+///     const auto got = copy.add(SYS_read, in, buffer, size).end_on_zero();
+///     copy.add(SYS_write, out, buffer, got.result()).end_on_short().sum();
+///     copy.repeat();
+///     std::array<long, 2> results;
+///     const long copied = flexsc::run_chain(copy, results);
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "flexsc/call.hpp"
+#include "flexsc/uapi.h"
+
+namespace flexsc {
+
+/// Where an argument of a call is expected: the result of an earlier member of its chain.
+struct ResultOf {
+  unsigned position = 0;
+};
+
+/// A call of a chain, as flexsc_entry describes it.
+struct ChainCall {
+  Call call;
+  std::uint16_t flags = 0;  ///< FLEXSC_ENTRY_* but _LINK and _DEADLINE
+  std::uint16_t from = 0;   ///< bit i: args[i] is a position whose result is passed
+};
+
+/// A list of calls and when to end. It ends at a result below 0, after its last call, and where
+/// its members say so; with repeat(), it begins anew instead of ending after its last call.
+///
+/// A value; not thread-safe. What arguments point to must stay valid until the chain completes.
+/// All its calls must be such as workers may run, or the whole chain is run by the caller.
+class Chain {
+ public:
+  /// Most members: a chain lies in one system-call page.
+  static constexpr std::size_t kMembers = FLEXSC_PAGE_ENTRIES;
+
+  /// A member that add() made. Valid while its chain is.
+  class Member {
+   public:
+    /// A result below 0 does not end the chain.
+    Member& go_on() { return mark(FLEXSC_ENTRY_GO_ON); }
+    /// A result of 0 ends the chain.
+    Member& end_on_zero() { return mark(FLEXSC_ENTRY_END_ON_ZERO); }
+    /// A result that is not the third argument ends the chain.
+    Member& end_on_short() { return mark(FLEXSC_ENTRY_END_ON_SHORT); }
+    /// Its result is the sum over all rounds; an error replaces the sum.
+    Member& sum() { return mark(FLEXSC_ENTRY_SUM); }
+    /// An argument for later members: what this one returned last.
+    [[nodiscard]] ResultOf result() const noexcept { return {position_}; }
+
+   private:
+    friend class Chain;
+    Member(Chain& chain, unsigned position) noexcept : chain_(&chain), position_(position) {}
+    Member& mark(unsigned flag) {
+      ChainCall& member = chain_->members_[position_];
+      member.flags = static_cast<std::uint16_t>(member.flags | flag);
+      return *this;
+    }
+
+    Chain* chain_;
+    unsigned position_;
+  };
+
+  /// Appends a call. Arguments are integers, enums, pointers, or the result() of an earlier
+  /// member. @throws std::length_error beyond kMembers, std::invalid_argument for the result of
+  /// what is not an earlier member.
+  template <class... Args>
+  Member add(long nr, Args... args) {
+    static_assert(sizeof...(Args) <= 6, "a system call has at most six arguments");
+    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
+    ChainCall member;
+    member.call.nr = static_cast<std::uint32_t>(nr);
+    unsigned at = 0;
+    (set(member, at++, args), ...);
+    members_.push_back(member);
+    return {*this, static_cast<unsigned>(members_.size() - 1)};
+  }
+
+  /// When the last member did not end it, the chain begins again: at most FLEXSC_MAX_ROUNDS
+  /// times, then its last result is -ELOOP. Call it when all members are there.
+  /// @throws std::logic_error for an empty chain
+  Chain& repeat() {
+    if (members_.empty()) throw std::logic_error("an empty chain cannot repeat");
+    members_.back().flags |= FLEXSC_ENTRY_REPEAT;
+    return *this;
+  }
+
+  [[nodiscard]] std::span<const ChainCall> members() const noexcept { return members_; }
+  [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
+
+ private:
+  template <class T>
+  static void set(ChainCall& member, unsigned at, T value) {
+    member.call.args[at] = detail::as_argument(value);
+  }
+  void check(ResultOf value) const {
+    if (value.position >= members_.size()) {
+      throw std::invalid_argument("the result of a call that is not earlier in the chain");
+    }
+  }
+  void set(ChainCall& member, unsigned at, ResultOf value) const {
+    check(value);
+    member.call.args[at] = value.position;
+    member.from = static_cast<std::uint16_t>(member.from | (1U << at));
+  }
+
+  std::vector<ChainCall> members_;
+};
+
+}  // namespace flexsc

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#include "chain_run.hpp"
+
+#include <algorithm>
+
+namespace flexsc::detail {
+
+namespace {
+constexpr unsigned kFlags = FLEXSC_ENTRY_REPEAT | FLEXSC_ENTRY_GO_ON | FLEXSC_ENTRY_END_ON_ZERO |
+                            FLEXSC_ENTRY_END_ON_SHORT | FLEXSC_ENTRY_SUM;
+
+bool breaks_a_rule(const ChainCall& member, std::size_t position, bool last) noexcept {
+  if ((member.flags & ~kFlags) != 0 || member.from >> member.call.args.size() != 0) return true;
+  if ((member.flags & FLEXSC_ENTRY_REPEAT) != 0 && !last) return true;
+  for (std::size_t i = 0; i < member.call.args.size(); ++i) {
+    if ((member.from >> i & 1) != 0 && member.call.args[i] >= position) return true;
+  }
+  return false;
+}
+}  // namespace
+
+std::size_t chain_fault(std::span<const ChainCall> chain) noexcept {
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (breaks_a_rule(chain[i], i, i + 1 == chain.size())) return i + 1;
+  }
+  return 0;
+}
+
+ChainRun::ChainRun(std::span<const ChainCall> chain, std::span<long> results) noexcept
+    : chain_(chain), results_(results), goes_on_(!chain.empty()) {
+  std::fill_n(results_.begin(), chain_.size(), -ECANCELED);
+  if (const std::size_t fault = chain_fault(chain_); fault != 0) {
+    results_[fault - 1] = -EINVAL;
+    goes_on_ = false;
+  }
+}
+
+const Call& ChainRun::next() noexcept {
+  const ChainCall& member = chain_[position_];
+  bound_ = member.call;
+  for (std::size_t i = 0; i < bound_.args.size(); ++i) {
+    // Below position_, as chain_fault() has seen.
+    if ((member.from >> i & 1) != 0) {
+      bound_.args[i] = static_cast<std::uint64_t>(last_[member.call.args[i]]);
+    }
+  }
+  return bound_;
+}
+
+bool ChainRun::ends(const ChainCall& member, long result) const noexcept {
+  if (result < 0) return (member.flags & FLEXSC_ENTRY_GO_ON) == 0;
+  if (result == 0 && (member.flags & FLEXSC_ENTRY_END_ON_ZERO) != 0) return true;
+  return (member.flags & FLEXSC_ENTRY_END_ON_SHORT) != 0 &&
+         result != static_cast<long>(bound_.args[2]);
+}
+
+void ChainRun::made(long result) noexcept {
+  const ChainCall& member = chain_[position_];
+  last_[position_] = result;
+  if ((member.flags & FLEXSC_ENTRY_SUM) != 0 && result >= 0 && ran_[position_]) {
+    results_[position_] += result;
+  } else {
+    results_[position_] = result;
+  }
+  ran_[position_] = true;
+  if (ends(member, result)) {
+    goes_on_ = false;
+  } else if (++position_ == chain_.size()) {
+    goes_on_ = (member.flags & FLEXSC_ENTRY_REPEAT) != 0;
+    position_ = 0;
+    if (goes_on_ && ++rounds_ >= FLEXSC_MAX_ROUNDS) {
+      position_ = chain_.size() - 1;
+      cut_off(-ELOOP);
+    }
+  }
+}
+
+void ChainRun::cut_off(long why) noexcept {
+  results_[position_] = why;
+  goes_on_ = false;
+}
+
+}  // namespace flexsc::detail
