@@ -90,23 +90,31 @@ static long client_doorbell(struct flexsc_client *client, u64 pool)
 static __always_inline long client_command(struct flexsc_client *client,
 					   unsigned int op, u64 arg)
 {
-	/* What is complete can be waited for in a stopped group too. */
-	if (op == FLEXSC_CMD_WAIT)
+	bool stopped = flexsc_group_stopped(client->group);
+
+	switch (op) {
+	case FLEXSC_CMD_WAIT:
+		/* What is complete can be waited for in a stopped group too. */
 		return flexsc_client_wait(client, arg);
-	if (unlikely(op == FLEXSC_CMD_DOORBELL && arg >= FLEXSC_MAX_POOLS))
+	case FLEXSC_CMD_FLUSH:
+		if (unlikely(arg))
+			return -EINVAL;
+		return unlikely(stopped) ? -ESHUTDOWN :
+					   flexsc_client_flush(client);
+	case FLEXSC_CMD_DOORBELL:
+		if (arg >= FLEXSC_MAX_POOLS)
+			return -EINVAL;
+		return stopped ? -ESHUTDOWN : client_doorbell(client, arg);
+	case FLEXSC_CMD_NOTIFY:
+		if (arg)
+			return -EINVAL;
+		if (stopped)
+			return -ESHUTDOWN;
+		flexsc_client_notify(client);
+		return 0;
+	default:
 		return -EINVAL;
-	if (unlikely(op != FLEXSC_CMD_DOORBELL && arg))
-		return -EINVAL;
-	if (unlikely(flexsc_group_stopped(client->group)))
-		return -ESHUTDOWN;
-	if (op == FLEXSC_CMD_FLUSH)
-		return flexsc_client_flush(client);
-	if (op == FLEXSC_CMD_DOORBELL)
-		return client_doorbell(client, arg);
-	if (op != FLEXSC_CMD_NOTIFY)
-		return -EINVAL;
-	flexsc_client_notify(client);
-	return 0;
+	}
 }
 
 /*

@@ -455,13 +455,15 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();
 	while (exec->claim) {
-		unsigned int bit = __ffs64(exec->claim);
-		u64 others = ~(exec->claim >> bit);
-		unsigned int run = others ? __ffs64(others) : FLEXSC_PAGE_ENTRIES;
-		unsigned int end = bit + min(run, together);
+		struct flexsc_entry *entry;
+		unsigned int bit, end;
 		long odd = 0, result;
 
-		bit = flexsc_run(exec, client, page, bit, end, plain, true, &odd);
+		flexsc_lowest_run(exec->claim, &bit, &end);
+		end = min(end, bit + together);
+		entry = flexsc_run(exec, client, page, entries + bit,
+				   entries + end, plain, true, &odd);
+		bit = entry - entries;
 		executed += show_done(exec, bit);
 		if (bit == end || !(exec->claim & BIT_ULL(bit)))
 			continue;

@@ -52,10 +52,21 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	return flexsc_is_odd(result) ? flush_interrupted(exec, result) : result;
 }
 
-/* Makes exec one that the slower code can use. */
-static void flush_exec_init(struct flexsc_exec *exec,
-			    struct flexsc_client *client)
+/* What became of an entry that was not plain. */
+#define FLUSH_LATER 1 /* it has completed its entries, or will */
+#define FLUSH_UNCOUNTED 2 /* its call was not made, or is counted elsewhere */
+#define FLUSH_STOP 4 /* the caller has to return to user space first */
+
+/* An entry that is not plain, or whose plain call ended with odd. */
+static noinline unsigned int flush_odd(struct flexsc_exec *exec,
+				       struct flexsc_client *client,
+				       unsigned int page, unsigned int bit,
+				       long odd)
 {
+	struct flexsc_entry *entry = &client->pages[page][bit];
+	unsigned int end = 0;
+	long result;
+
 	exec->mode = FLEXSC_BY_FLUSH;
 	exec->pool = NULL;
 	exec->worker = NULL;
@@ -64,49 +75,74 @@ static void flush_exec_init(struct flexsc_exec *exec,
 	exec->interrupt = false;
 	exec->interrupted = false;
 	exec->not_made = false;
+
+	result = odd ? flush_interrupted(exec, odd) :
+		       flush_entry(exec, entry, page, bit);
+	if (result == -FLEXSC_LATER) {
+		end = FLUSH_LATER | FLUSH_UNCOUNTED;
+	} else {
+		trace_flexsc_complete(client, page, bit,
+				      READ_ONCE(entry->nr), result);
+		WRITE_ONCE(entry->result, result);
+		if (exec->not_made)
+			end = FLUSH_UNCOUNTED;
+	}
+	return exec->stop ? end | FLUSH_STOP : end;
 }
 
 /*
- * Executes the entries of one word, which has some. Returns those that are left
- * because the caller has to return to user space first, and adds those whose
- * calls were not made, or are counted elsewhere, to *uncounted.
+ * Makes the plain calls of one word. Returns the bits that are left when it
+ * comes to something else; *odd as flexsc_run() says.
  */
-static u64 flush_word(struct flexsc_exec *exec, struct flexsc_client *client,
-		      unsigned int page, const u64 claimed, unsigned int *uncounted)
+static __always_inline u64 flush_plain(struct flexsc_exec *exec,
+				       struct flexsc_client *client,
+				       unsigned int page, u64 bits, long *odd)
 {
 	struct flexsc_entry *entries = client->pages[page];
-	u64 bits = claimed, later = 0;
-	bool stop = false;
+
+	do {
+		struct flexsc_entry *entry, *last;
+		unsigned int first, end;
+		u64 others = flexsc_lowest_run(bits, &first, &end);
+
+		last = entries + end;
+		entry = flexsc_run(exec, client, page, entries + first, last,
+				   FLEXSC_CALL_FLUSHED, false, odd);
+		if (unlikely(entry != last))
+			return bits & (~0ULL << flexsc_bit_of(entry));
+		bits = others;
+	} while (bits);
+	return 0;
+}
+
+/*
+ * Goes on with what flush_plain() has left of a word, and shows all of it.
+ * Returns what still is left because the caller has to return to user space
+ * first, and adds those whose calls were not made, or are counted elsewhere, to
+ * *uncounted.
+ */
+static noinline u64 flush_rest(struct flexsc_exec *exec,
+			       struct flexsc_client *client, unsigned int page,
+			       const u64 claimed, u64 bits, long odd,
+			       unsigned int *uncounted)
+{
+	u64 later = 0;
 
 	do {
 		unsigned int bit = __ffs64(bits);
-		u64 others = ~(bits >> bit);
-		unsigned int end = bit + (others ? __ffs64(others) :
-						   FLEXSC_PAGE_ENTRIES);
-		long odd = 0, result;
+		unsigned int what = flush_odd(exec, client, page, bit, odd);
 
-		bit = flexsc_run(exec, client, page, bit, end,
-				 FLEXSC_CALL_FLUSHED, false, &odd);
-		if (unlikely(bit < end)) {
-			flush_exec_init(exec, client);
-			result = odd ? flush_interrupted(exec, odd) :
-				       flush_entry(exec, &entries[bit], page, bit);
-			if (result == -FLEXSC_LATER) {
-				/* It has completed its entries. */
-				later |= BIT_ULL(bit);
-				++*uncounted;
-			} else {
-				*uncounted += exec->not_made;
-				trace_flexsc_complete(client, page, bit,
-						      READ_ONCE(entries[bit].nr),
-						      result);
-				WRITE_ONCE(entries[bit].result, result);
-			}
-			stop = exec->stop;
-			bit++;
-		}
-		bits = bit < FLEXSC_PAGE_ENTRIES ? bits & (~0ULL << bit) : 0;
-	} while (bits && !stop);
+		if (what & FLUSH_LATER)
+			later |= BIT_ULL(bit);
+		if (what & FLUSH_UNCOUNTED)
+			++*uncounted;
+		bits &= bits - 1;
+		if (what & FLUSH_STOP)
+			break;
+		odd = 0;
+		if (bits)
+			bits = flush_plain(exec, client, page, bits, &odd);
+	} while (bits);
 
 	flexsc_complete(client, page, claimed & ~bits & ~later);
 	return bits;
@@ -118,7 +154,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 	/* What is read of it is written first. */
 	struct flexsc_exec exec fx_uninitialized;
 	unsigned int page, uncounted = 0;
-	long n = 0;
+	long n = 0, odd = 0;
 
 	for (page = 0; page < client->nr_pages; page++) {
 		unsigned int size;
@@ -134,7 +170,14 @@ long flexsc_client_flush(struct flexsc_client *client)
 		if (unlikely(!bits))
 			continue;
 		trace_flexsc_claim(client, FLEXSC_QUEUE_FLUSH, page, bits);
-		left = flush_word(&exec, client, page, bits, &uncounted);
+		left = flush_plain(&exec, client, page, bits, &odd);
+		if (likely(!left)) {
+			flexsc_complete(client, page, bits);
+		} else {
+			left = flush_rest(&exec, client, page, bits, left, odd,
+					  &uncounted);
+			odd = 0;
+		}
 		size = hweight64(bits ^ left);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		n += size;

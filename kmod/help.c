@@ -21,12 +21,35 @@ bool flexsc_help_wanted(struct flexsc_client *client)
 }
 
 /*
+ * Goes on where a run of plain calls stopped, at the lowest of bits: the entry
+ * is not plain, or its call ended with odd. Adds what stays posted to *left and
+ * returns what there is to go on with.
+ */
+static noinline u64 help_odd(u64 bits, long odd, u64 *left)
+{
+	u64 one = bits & -bits;
+
+	bits ^= one;
+	/* After a restart code, nothing was done. */
+	if (odd != -EINTR)
+		*left |= one;
+	if (!odd)
+		return bits;
+	/* A signal: its handler runs before the rest. */
+	*left |= bits;
+	return 0;
+}
+
+/*
  * The plain calls among what is posted in a word, made as by a flush. Returns
  * whether that was all of it.
  */
-static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
-		      unsigned int page, u64 *word, struct flexsc_exec *exec)
+static __always_inline bool help_word(struct flexsc_client *client,
+				      struct flexsc_pool *pool,
+				      unsigned int page, u64 *word,
+				      struct flexsc_exec *exec)
 {
+	struct flexsc_entry *entries = client->pages[page];
 	/* Full barrier, pairs with the release of the poster. */
 	u64 bits = xchg(word, 0), claimed = bits, left = 0;
 	unsigned int size;
@@ -36,33 +59,25 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 	trace_flexsc_post(client, pool->index, page, bits);
 	trace_flexsc_claim(client, pool->index, page, bits);
 	do {
-		unsigned int bit = __ffs64(bits);
-		u64 others = ~(bits >> bit);
-		unsigned int end = bit + (others ? __ffs64(others) :
-						   FLEXSC_PAGE_ENTRIES);
+		struct flexsc_entry *entry, *last;
+		unsigned int first, end;
+		u64 others = flexsc_lowest_run(bits, &first, &end);
 		long odd = 0;
 
-		bit = flexsc_run(exec, client, page, bit, end,
-				 FLEXSC_CALL_HELPED, false, &odd);
-		if (unlikely(bit < end)) {
-			/* After a restart code, nothing was done. */
-			if (odd == -EINTR)
-				WRITE_ONCE(client->pages[page][bit].result, odd);
-			else
-				left |= BIT_ULL(bit);
-			bit++;
-		}
-		bits = bit < FLEXSC_PAGE_ENTRIES ? bits & (~0ULL << bit) : 0;
-		if (unlikely(odd)) {
-			/* A signal: its handler runs before the rest. */
-			left |= bits;
-			break;
-		}
+		last = entries + end;
+		entry = flexsc_run(exec, client, page, entries + first, last,
+				   FLEXSC_CALL_HELPED, false, &odd);
+		if (likely(entry == last))
+			bits = others;
+		else
+			bits = help_odd(bits & (~0ULL << flexsc_bit_of(entry)),
+					odd, &left);
 	} while (bits);
 
-	size = hweight64(claimed & ~left);
-	if (size) {
-		flexsc_complete(client, page, claimed & ~left);
+	claimed ^= left;
+	if (likely(claimed)) {
+		flexsc_complete(client, page, claimed);
+		size = hweight64(claimed);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		flexsc_count(pool, batch_size[ilog2(size)]);
 		flexsc_count_add(client, helped, size);
@@ -82,7 +97,9 @@ static bool help_word(struct flexsc_client *client, struct flexsc_pool *pool,
 bool flexsc_help_plain(struct flexsc_client *client)
 {
 	struct flexsc_group *group = client->group;
-	unsigned int i, page, nr_pools = flexsc_group_pools(group);
+	struct flexsc_pool *pool = group->pools;
+	struct flexsc_pool *end = pool + flexsc_group_pools(group);
+	u64 *words = client->header->submission[0].page;
 	struct flexsc_exec exec fx_uninitialized;
 	bool all = !READ_ONCE(client->nr_helpable);
 
@@ -91,13 +108,13 @@ bool flexsc_help_plain(struct flexsc_client *client)
 	atomic_inc(&client->quick_helpers);
 	/* Before anything is taken, and until it is done or back; cancel.c. */
 	smp_mb__after_atomic();
-	for (i = 0; i < nr_pools; i++) {
-		u64 *words = client->header->submission[i].page;
+	for (; pool != end; pool++, words += FLEXSC_MAX_PAGES) {
+		u64 *word = words, *last = words + client->nr_pages;
 
-		for (page = 0; page < client->nr_pages; page++) {
-			if (READ_ONCE(words[page]))
-				all &= help_word(client, &group->pools[i], page,
-						 &words[page], &exec);
+		for (; word != last; word++) {
+			if (READ_ONCE(*word))
+				all &= help_word(client, pool, word - words,
+						 word, &exec);
 		}
 	}
 	/* See above. */

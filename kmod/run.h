@@ -8,6 +8,7 @@
 #ifndef FLEXSC_RUN_H
 #define FLEXSC_RUN_H
 
+#include <linux/mm.h>
 #include <linux/sched.h>
 
 #include "flexsc.h"
@@ -24,45 +25,69 @@ static inline bool flexsc_is_odd(long result)
  * What a return to user mode would look at. Task work is announced by these
  * flags. A call returns a restart code only while a signal is pending, and that
  * flag stays until this thread itself handles signals, which it does not while
- * it makes calls.
+ * it makes calls. To be looked at after a call, which is a compiler barrier.
  */
 static __always_inline bool flexsc_work_is_due(struct task_struct *self)
 {
-	return unlikely(READ_ONCE(task_thread_info(self)->flags) &
+	/* data_race(): others set flags; one that is missed here is seen next. */
+	return unlikely(data_race(task_thread_info(self)->flags) &
 			(_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
 			 _TIF_NOTIFY_RESUME));
 }
 
-/*
- * Makes the calls of the entries bit to end - 1 of a page, as long as they are
- * plain in the sense of plain (FLEXSC_CALL_*). Returns where it stopped; *odd
- * is then that entry's result, if it has one that is not stored yet. Watched
- * executors (workers, helpers) can be cancelled, interrupted and found asleep;
- * others cannot, and nothing of exec but the registers is used.
- */
+/* The place of an entry in its page. */
 static __always_inline unsigned int
-flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
-	   unsigned int page, unsigned int bit, unsigned int end,
-	   const u16 plain, const bool watched, long *odd)
+flexsc_bit_of(const struct flexsc_entry *entry)
 {
-	struct flexsc_entry *entry = &client->pages[page][bit];
+	return offset_in_page(entry) / sizeof(*entry);
+}
+
+/*
+ * The lowest run of ones in bits, which has some: *first to *end - 1. Returns
+ * the others.
+ */
+static __always_inline u64 flexsc_lowest_run(u64 bits, unsigned int *first,
+					     unsigned int *end)
+{
+	/* Adding the lowest one carries through its run. */
+	u64 others = bits & (bits + (bits & -bits));
+
+	*first = __ffs64(bits);
+	*end = fls64(bits ^ others);
+	return others;
+}
+
+/*
+ * Makes the calls of the entries entry to last - 1 of a page, as long as they
+ * are plain in the sense of plain (FLEXSC_CALL_*). Returns where it stopped;
+ * *odd is then that entry's result, if it has one that does not stay. Watched
+ * executors (workers) can be cancelled, interrupted and found asleep; others
+ * cannot, and nothing of exec but the registers is used.
+ */
+static __always_inline struct flexsc_entry *
+flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
+	   unsigned int page, struct flexsc_entry *entry,
+	   struct flexsc_entry *const last, const u16 plain, const bool watched,
+	   long *odd)
+{
 	struct pt_regs *regs = &exec->call.regs;
 	struct task_struct *self = current;
 	const u16 *calls = client->calls;
 	u64 claim = watched ? exec->claim : 0;
 
 	if (watched && unlikely(signal_pending(self)))
-		return bit;
-	for (; bit < end; bit++, entry++) {
+		return entry;
+	for (; entry != last; entry++) {
 		/* Plain entries have neither flags nor from: a small number. */
-		u64 head = flexsc_head_read(entry);
-		unsigned long nr = head & (FLEXSC_NR_CALLS - 1);
+		u64 nr = flexsc_head_read(entry);
 		long result;
 		u16 traits;
 
-		if (unlikely(head >= FLEXSC_NR_CALLS))
+		if (unlikely(nr >= FLEXSC_NR_CALLS))
 			break;
-		/* In bounds by the mask, under speculation too. */
+		/* Under speculation too; the compiler must not know better. */
+		OPTIMIZER_HIDE_VAR(nr);
+		nr &= FLEXSC_NR_CALLS - 1;
 		traits = calls[nr];
 		if (unlikely(!(traits & plain)))
 			break;
@@ -72,7 +97,7 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 			 * makes this CPU pass a full barrier in between, see
 			 * cancel.c.
 			 */
-			WRITE_ONCE(exec->bit, bit);
+			WRITE_ONCE(exec->bit, flexsc_bit_of(entry));
 			barrier();
 			if (unlikely(READ_ONCE(client->group->nr_cancels)))
 				break;
@@ -87,7 +112,10 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 				regs->r9 = READ_ONCE(entry->args[5]);
 			}
 		}
+		regs->orig_ax = nr;
 		result = static_call(fx_x64_sys_call)(regs, nr);
+		/* Means nothing before the entry is complete. */
+		WRITE_ONCE(entry->result, result);
 		if (flexsc_work_is_due(self)) {
 			/* See flexsc_dispatch(). */
 			if (task_work_pending(self))
@@ -97,14 +125,14 @@ flexsc_run(struct flexsc_exec *exec, struct flexsc_client *client,
 				break;
 			}
 		}
-		trace_flexsc_complete(client, page, bit, nr, result);
-		WRITE_ONCE(entry->result, result);
+		trace_flexsc_complete(client, page, flexsc_bit_of(entry),
+				      READ_ONCE(regs->orig_ax), result);
 		/* sched_out handed the rest back, or a signal came. */
 		if (watched && unlikely(READ_ONCE(exec->claim) != claim ||
 					signal_pending(self)))
-			return bit + 1;
+			return entry + 1;
 	}
-	return bit;
+	return entry;
 }
 
 #endif /* FLEXSC_RUN_H */

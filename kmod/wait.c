@@ -26,6 +26,17 @@
 /* Weight of the newest measurement, one in so many. */
 #define ADAPTIVE_MEMORY 4
 
+/* The parts of FLEXSC_WAIT(). */
+static inline u8 wait_arg_flags(u64 arg)
+{
+	return arg >> 48;
+}
+
+static inline u16 wait_arg_min(u64 arg)
+{
+	return arg >> 32;
+}
+
 struct wait_terms {
 	unsigned int min;
 	bool help;
@@ -39,16 +50,19 @@ static unsigned int wait_min(const struct wait_terms *terms)
 	return terms->adaptive ? min(terms->min, 1U) : terms->min;
 }
 
-static unsigned int client_completions(const struct flexsc_client *client)
+static __always_inline unsigned int
+client_completions(const struct flexsc_client *client)
 {
-	unsigned int i, n = 0;
+	const u64 *word = client->header->completion.page;
+	const u64 *last = word + client->nr_pages;
+	unsigned int n = 0;
 
-	for (i = 0; i < client->nr_pages; i++) {
-		u64 word = READ_ONCE(client->header->completion.page[i]);
+	do {
+		u64 bits = READ_ONCE(*word);
 
-		if (word)
-			n += hweight64(word);
-	}
+		if (bits)
+			n += hweight64(bits);
+	} while (++word != last);
 	return n;
 }
 
@@ -274,31 +288,21 @@ static long wait_as_waiter(struct flexsc_client *client,
 	}
 }
 
-/* FLEXSC_CMD_WAIT. */
-long flexsc_client_wait(struct flexsc_client *client, u64 arg)
+/* A WAIT that cannot end at once. */
+static noinline long wait_slowly(struct flexsc_client *client, u64 arg)
 {
 	struct flexsc_group *group = client->group;
 	u32 timeout_us = (u32)arg;
-	u8 flags = (arg >> 48) & 0xff;
 	/* What is read of it is written by flexsc_exec_init(). */
 	struct flexsc_exec helper fx_uninitialized;
 	struct wait_terms terms = {
-		.min = (arg >> 32) & 0xffff,
-		.help = flags & FLEXSC_WAIT_HELP,
-		.adaptive = flags & FLEXSC_WAIT_ADAPTIVE,
+		.min = wait_arg_min(arg),
+		.help = wait_arg_flags(arg) & FLEXSC_WAIT_HELP,
+		.adaptive = wait_arg_flags(arg) & FLEXSC_WAIT_ADAPTIVE,
 		.expires = KTIME_MAX,
 	};
 	long ret;
 
-	if (unlikely(flags & ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
-		     terms.min > client->nr_pages * FLEXSC_PAGE_ENTRIES))
-		return -EINVAL;
-	flexsc_count(client, waits);
-	/* Nothing to wait for, nothing left to do: whoever else waits. */
-	if ((!terms.help || flexsc_help_plain(client)) &&
-	    !READ_ONCE(client->notified) &&
-	    wait_is_over(client, wait_min(&terms), !timeout_us, &ret))
-		return ret;
 	if (unlikely(cmpxchg_acquire(&client->in_wait, 0, 1)))
 		return -EBUSY;
 	if (!timeout_us)
@@ -323,6 +327,29 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 	/* All of the above before the next thread that waits. */
 	smp_store_release(&client->in_wait, 0);
 	return ret;
+}
+
+/* FLEXSC_CMD_WAIT. */
+long flexsc_client_wait(struct flexsc_client *client, u64 arg)
+{
+	unsigned int n;
+
+	if (unlikely(wait_arg_flags(arg) &
+			     ~(FLEXSC_WAIT_HELP | FLEXSC_WAIT_ADAPTIVE) ||
+		     wait_arg_min(arg) > client->nr_pages * FLEXSC_PAGE_ENTRIES))
+		return -EINVAL;
+	flexsc_count(client, waits);
+	if (wait_arg_flags(arg) & FLEXSC_WAIT_HELP &&
+	    unlikely(!flexsc_help_plain(client)))
+		return wait_slowly(client, arg);
+	/* Nothing to wait for, nothing left to do: whoever else waits. */
+	if (likely(!READ_ONCE(client->notified))) {
+		n = client_completions(client);
+		if (n >= wait_arg_min(arg) || !(u32)arg ||
+		    (n && wait_arg_flags(arg) & FLEXSC_WAIT_ADAPTIVE))
+			return n;
+	}
+	return wait_slowly(client, arg);
 }
 
 /* FLEXSC_CMD_NOTIFY. */

@@ -63,6 +63,7 @@ TEST_F(Help, ServesAllPools) {
   for (int pool = 0; pool < 3; ++pool) {
     ASSERT_EQ(group.create_pool({.concurrency = 1, .spin_us = 0}), pool);
   }
+  ASSERT_TRUE(eventually([&] { return group.stats().parks == 3; })) << "new workers look first";
   const Client client(group);
   for (unsigned bit = 0; bit < 30; ++bit) {
     post_quietly(client, bit, call(SYS_getppid), bit % 3);
