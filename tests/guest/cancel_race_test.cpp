@@ -21,7 +21,9 @@ class CancelRace : public GuestTest {
     long made = 0;
     long cancelled = 0;
     long late = 0;
-    for (int i = 0; i < rounds; ++i) {
+    // On a busy machine one side may win for long: until both have, within reason.
+    int i = 0;
+    for (; i < rounds || (cancelled == 0 && i < 50 * rounds); ++i) {
       ASSERT_EQ(client.completed(0), 0U) << "completed twice, round " << i;
       post();
       for (auto delay = random() % 3000; delay > 0; --delay)
@@ -43,7 +45,7 @@ class CancelRace : public GuestTest {
     }
     EXPECT_EQ(static_cast<long>(drain(sink).size()), made);
     EXPECT_GT(cancelled, 0);
-    std::cout << rounds << " rounds, " << cancelled << " cancelled, " << late << " too late\n";
+    std::cout << i << " rounds, " << cancelled << " cancelled, " << late << " too late\n";
   }
 };
 
