@@ -88,8 +88,10 @@ static long client_doorbell(struct flexsc_client *client, u64 pool)
 
 /* See FLEXSC_CMD(). */
 static __always_inline long client_command(struct flexsc_client *client,
-					   unsigned int op, u64 arg)
+					   u64 offset)
 {
+	unsigned int op = offset >> 56 & 0x7f;
+	u64 arg = offset & GENMASK_ULL(55, 0);
 	bool stopped = flexsc_group_stopped(client->group);
 
 	switch (op) {
@@ -97,10 +99,9 @@ static __always_inline long client_command(struct flexsc_client *client,
 		/* What is complete can be waited for in a stopped group too. */
 		return flexsc_client_wait(client, arg);
 	case FLEXSC_CMD_FLUSH:
-		if (unlikely(arg))
+		if (arg)
 			return -EINVAL;
-		return unlikely(stopped) ? -ESHUTDOWN :
-					   flexsc_client_flush(client);
+		return stopped ? -ESHUTDOWN : flexsc_client_flush(client);
 	case FLEXSC_CMD_DOORBELL:
 		if (arg >= FLEXSC_MAX_POOLS)
 			return -EINVAL;
@@ -133,8 +134,12 @@ static loff_t client_llseek(struct file *file, loff_t offset, int whence)
 	if (unlikely(ret))
 		return ret;
 	refcount_inc(&client->ref);
-	ret = client_command(client, (offset >> 56) & 0x7f,
-			     offset & GENMASK_ULL(55, 0));
+	/* The commonest by the shortest way. */
+	if (likely(offset == (loff_t)FLEXSC_CMD(FLEXSC_CMD_FLUSH, 0) &&
+		   !flexsc_group_stopped(client->group)))
+		ret = flexsc_client_flush(client);
+	else
+		ret = client_command(client, offset);
 	flexsc_client_put(client);
 	return ret;
 }
