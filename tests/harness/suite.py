@@ -46,6 +46,8 @@ SUITES: tuple[Suite, ...] = (
     Suite("native-tests-on-the-module",
           tuple(f"{program} --gtest_filter='*/kernel'"
                 for program in ("libflexsc-tests", "scheduler-test", "intercept-test"))),
+    # The server's models on engine kernel.
+    Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel'",), cpus=3),
     # That every key can be measured; here the figures mean nothing.
     Suite("benchmarks", (
         "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
