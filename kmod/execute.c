@@ -5,16 +5,15 @@
  *
  * A claim is the set of bits that an executor took from a submission word. Each
  * bit of it is either executed by who claimed it, or, when that one falls
- * asleep inside a call, handed back to the word it came from (sched_out), where
+ * asleep inside a call, handed back to the word it came from (exec.c), where
  * whoever goes on finds it.
  */
 #include <linux/bitops.h>
 #include <linux/file.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
-#include <asm/unistd.h>
 
-#include "compat.h"
+#include "exec.h"
 #include "flexsc.h"
 #include "op.h"
 #include "run.h"
@@ -25,244 +24,6 @@
 
 /* Of so many claims the latency of one is measured. */
 #define LATENCY_EVERY 32
-
-/*
- * What sched_out may not do itself: wake. The executor is asleep inside a call
- * or was a moment ago.
- */
-static void blocked_work_fn(struct irq_work *work)
-{
-	struct flexsc_exec *exec =
-		container_of(work, struct flexsc_exec, blocked_work);
-	struct flexsc_group *group = exec->pool->group;
-	unsigned long flags;
-	unsigned int i;
-
-	if (exec->interrupted) {
-		/* The call it sleeps in returns, see sched_out. */
-		wake_up_process(exec->task);
-		return;
-	}
-	raw_spin_lock_irqsave(&group->lock, flags);
-	flexsc_pool_kick_locked(exec->pool);
-	/* Carriers get what it completed before. */
-	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
-		if (group->clients[i])
-			flexsc_client_completed_locked(group->clients[i]);
-	}
-	raw_spin_unlock_irqrestore(&group->lock, flags);
-}
-
-/*
- * The scheduler takes the executor off its CPU. Only when it sleeps inside a
- * call is there something to do: what it has claimed and not begun goes back,
- * what it has done is shown, and somebody else has to run. The run queue is
- * locked: nothing but stores, atomics and irq_work here.
- */
-static void exec_sched_out(struct preempt_notifier *notifier,
-			   struct task_struct *next)
-{
-	struct flexsc_exec *exec =
-		container_of(notifier, struct flexsc_exec, notifier);
-
-	if (!exec->in_call || !fx_current_sleeps())
-		return;
-	if (exec->interrupt) {
-		/*
-		 * Nobody sleeps for a file: what looked ready was taken by
-		 * someone else. The call is interrupted, which leaves nothing
-		 * done, and armed.
-		 */
-		exec->interrupt = false;
-		exec->interrupted = true;
-		exec->work_queued = true;
-		set_tsk_thread_flag(current, TIF_NOTIFY_SIGNAL);
-		irq_work_queue(&exec->blocked_work);
-		return;
-	}
-	if (exec->claim) {
-		u64 running = exec->bit < FLEXSC_PAGE_ENTRIES ? BIT_ULL(exec->bit) : 0;
-		u64 done = exec->claim & (running - 1);
-		u64 rest = exec->claim & ~done & ~running;
-
-		if (done)
-			flexsc_complete(exec->client, exec->page, done);
-		if (rest) {
-			flexsc_count_add(exec->pool, handed_back, hweight64(rest));
-			/*
-			 * Before running is lowered: who is woken for that
-			 * looks at the words after. It is a full barrier.
-			 */
-			flexsc_put_back(exec->client->group, rest, exec->claim_word);
-		}
-		exec->claim &= running;
-	}
-	flexsc_count(exec->pool, blocked);
-	trace_flexsc_block(exec->pool);
-	if (exec->worker) {
-		exec->blocked = true;
-		atomic_dec_return(&exec->pool->running);
-	}
-	exec->work_queued = true;
-	irq_work_queue(&exec->blocked_work);
-}
-
-static void exec_sched_in(struct preempt_notifier *notifier, int cpu)
-{
-	struct flexsc_exec *exec =
-		container_of(notifier, struct flexsc_exec, notifier);
-
-	if (exec->blocked) {
-		exec->blocked = false;
-		atomic_inc(&exec->pool->running);
-	}
-}
-
-static struct preempt_ops exec_preempt_ops = {
-	.sched_in = exec_sched_in,
-	.sched_out = exec_sched_out,
-};
-
-/* Writes everything of an executor that is read before it is written. */
-void flexsc_exec_init(struct flexsc_exec *exec, enum flexsc_mode mode,
-		      struct flexsc_pool *pool)
-{
-	memset(exec, 0, offsetof(struct flexsc_exec, notifier));
-	exec->mode = mode;
-	exec->pool = pool;
-	exec->task = current;
-	preempt_notifier_init(&exec->notifier, &exec_preempt_ops);
-	init_irq_work(&exec->blocked_work, blocked_work_fn);
-	exec->call.regs.cs = __USER_CS;
-	exec->call.regs.ss = __USER_DS;
-}
-
-/* From here to flexsc_exec_end() the scheduler tells when the caller sleeps. */
-void flexsc_exec_begin(struct flexsc_exec *exec)
-{
-	exec->task = current; /* a worker is set up by its creator */
-	preempt_disable();
-	preempt_notifier_register(&exec->notifier);
-	preempt_enable();
-}
-
-void flexsc_exec_end(struct flexsc_exec *exec)
-{
-	preempt_disable();
-	preempt_notifier_unregister(&exec->notifier);
-	preempt_enable();
-	flexsc_exec_sync(exec);
-}
-
-/* Nothing of what sched_out has left to do goes on after this. */
-void flexsc_exec_sync(struct flexsc_exec *exec)
-{
-	if (unlikely(exec->work_queued))
-		irq_work_sync(&exec->blocked_work);
-}
-
-/*
- * A worker in the middle of something does what a return to user mode would
- * do. Stops and freezers are in here, so it is not inside a call meanwhile.
- * Returns whether it has to leave.
- */
-bool flexsc_exec_resume(struct flexsc_exec *exec)
-{
-	u64 id = exec->in_call;
-
-	WRITE_ONCE(exec->in_call, 0);
-	flexsc_worker_resume(exec->worker);
-	WRITE_ONCE(exec->in_call, id);
-	barrier();
-	return flexsc_worker_must_leave(exec->worker);
-}
-
-/* Whether a CANCEL has found the plain call of a worker running. */
-static bool was_cancelled(struct flexsc_exec *exec)
-{
-	if (likely(READ_ONCE(exec->worker->cancel) !=
-		   flexsc_call_id(exec->in_call, exec->bit)))
-		return false;
-	exec->not_made = true;
-	flexsc_count(exec->client, cancelled);
-	flexsc_count(exec->pool, cancelled);
-	return true;
-}
-
-/*
- * A worker's call was interrupted. No signal handler can run there, so it is
- * always restarted, as the kernel would after a stop, unless it was cancelled
- * or the worker has to leave; then nothing of the call has happened. Returns 0
- * for a restart.
- */
-static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
-{
-	if (flexsc_exec_resume(exec)) {
-		if (!op) {
-			exec->not_made = true;
-			flexsc_count(exec->client, stopped);
-			flexsc_count(exec->pool, stopped);
-		}
-		return -FLEXSC_E_STOPPED;
-	}
-	if (op)
-		return READ_ONCE(op->end);
-	return was_cancelled(exec) ? -ECANCELED : 0;
-}
-
-/*
- * Makes a call, for op if it is one of an operation. Returns its result, or why
- * there is none: -FLEXSC_WAITS or -FLEXSC_AGAIN (helpers).
- */
-long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
-		      struct flexsc_op *op)
-{
-	u32 nr = call->nr;
-	long ret, why;
-
-	while (flexsc_is_restart(ret = flexsc_dispatch(call, nr))) {
-		switch (exec->mode) {
-		case FLEXSC_BY_WORKER:
-			if (exec->interrupted)
-				return -FLEXSC_WAITS;
-			why = worker_interrupted(exec, op);
-			if (why)
-				return why;
-			break;
-		case FLEXSC_BY_HELPER:
-			if (op && READ_ONCE(op->end))
-				return op->end;
-			if (exec->interrupted)
-				return -FLEXSC_WAITS;
-			exec->stop = true;
-			return -FLEXSC_AGAIN;
-		case FLEXSC_BY_FLUSH:
-			if (op && READ_ONCE(op->end))
-				return op->end;
-			return -EINTR;
-		}
-		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
-						     call->nr;
-	}
-	return ret;
-}
-
-/*
- * After a call that was to be interrupted if it sleeps. Returns whether it was;
- * the flag that did it is taken away again.
- */
-bool flexsc_exec_settle(struct flexsc_exec *exec)
-{
-	exec->interrupt = false;
-	if (likely(!exec->interrupted))
-		return false;
-	exec->interrupted = false;
-	clear_notify_signal();
-	/* It may have stood for task work too. */
-	if (task_work_pending(current))
-		static_call(fx_task_work_run)();
-	return true;
-}
 
 /* Puts the entry that runs back where it was posted. */
 static long give_back(struct flexsc_exec *exec)
@@ -337,7 +98,7 @@ static long serve_entry(struct flexsc_exec *exec,
 	WRITE_ONCE(exec->bit, bit);
 	barrier();
 	/* It may have run already, and been interrupted for that. */
-	if (exec->worker && was_cancelled(exec))
+	if (exec->worker && flexsc_exec_was_cancelled(exec))
 		return -ECANCELED;
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
 	    flexsc_cancel_matches(exec, bit, (u32)head,

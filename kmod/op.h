@@ -25,6 +25,7 @@
 #include <linux/wait.h>
 #include <asm/segment.h>
 
+#include "exec.h"
 #include "flexsc.h"
 #include "resolve.h"
 

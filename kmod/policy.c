@@ -14,6 +14,7 @@
 #include <asm/ioctls.h>
 #include <asm/unistd.h>
 
+#include "exec.h"
 #include "flexsc.h"
 
 /* The highest byte of the offset that makes an lseek() a command. */

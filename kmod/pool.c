@@ -9,6 +9,7 @@
 #include <linux/uaccess.h>
 #include <uapi/linux/sched.h>
 
+#include "exec.h"
 #include "flexsc.h"
 #include "resolve.h"
 

@@ -14,6 +14,7 @@
 #include <linux/sched/signal.h>
 
 #include "compat.h"
+#include "exec.h"
 #include "flexsc.h"
 
 /*
