@@ -13,22 +13,18 @@ using detail::FiberControl;
 
 namespace detail {
 
-void request_cancel(const std::shared_ptr<FiberControl>& fiber) noexcept {
-  std::uint8_t before = fiber->cancel.load(std::memory_order_relaxed);
-  std::uint8_t after = 0;
+void request_cancel(FiberControl& fiber) noexcept {
+  fiber_end::Word before = fiber.end.load(std::memory_order_relaxed);
+  fiber_end::Word after = 0;
   do {
-    if ((before & (cancel_bit::requested | cancel_bit::ended)) != 0) return;
-    const bool started = (before & cancel_bit::started) != 0;
-    after = before | cancel_bit::requested | (started ? cancel_bit::pushing : 0);
-    // release: what we did before; acquire: the carrier. Pairs with Carrier::start().
-  } while (!fiber->cancel.compare_exchange_weak(before, after, std::memory_order_acq_rel,
-                                                std::memory_order_relaxed));
-  if ((after & cancel_bit::pushing) == 0) return;
-  fiber->cancel_keeps = fiber;
-  fiber->carrier->cancel(*fiber);
-  // release: pairs with the acquire in Carrier::finish(), which lets the carrier go after it.
-  fiber->cancel.fetch_and(static_cast<std::uint8_t>(~cancel_bit::pushing),
-                          std::memory_order_release);
+    if ((before & fiber_end::requested) != 0) return;
+    if ((before & ~fiber_end::bits) == fiber_end::ended) return;
+    after = before | fiber_end::requested;
+    if ((before & fiber_end::at_home) != 0) after |= fiber_end::announced;
+    // release: what we did before; acquire: the carrier. Pairs with wanted_or_at_home().
+  } while (!fiber.end.compare_exchange_weak(before, after, std::memory_order_acq_rel,
+                                            std::memory_order_relaxed));
+  if ((after & fiber_end::announced) != 0) fiber.carrier->cancel(fiber);
 }
 
 }  // namespace detail
@@ -50,7 +46,8 @@ bool cancel_requested() noexcept {
 
 void check_cancel() {
   const FiberControl* fiber = Carrier::running_fiber();
-  if (fiber != nullptr && fiber->cancel_wanted() && fiber->may_be_cancelled()) throw Cancelled();
+  if (fiber == nullptr || !fiber->cancel_wanted()) return;
+  if (fiber->shields == 0 && !fiber->carrier->unwinding()) throw Cancelled();
 }
 
 }  // namespace this_fiber

@@ -31,10 +31,12 @@ constexpr std::uint64_t kPublishRounds = 16;
 constexpr unsigned kMadeAlone = 32;
 /// Rounds in which calls may become executable before a carrier that helps looks at them.
 constexpr std::uint64_t kHelpRounds = 32;
+/// Rounds that fibers begin without going back to the loop.
+constexpr unsigned kRoundsInside = 16;
+/// Of so many fresh fibers one is taken that another thread has spawned, if there are any.
+constexpr unsigned kOthersTurn = 8;
 /// Stacks that a carrier keeps to itself.
 constexpr std::size_t kSpareStacks = 64;
-
-constinit thread_local Carrier* this_carrier = nullptr;
 
 /// In the child of a fork there are no other carriers and no workers; the one thread there
 /// is, if it was a carrier, goes on as a plain thread, whose calls are direct.
@@ -61,22 +63,18 @@ void forget_carrier_after_fork() noexcept {
 
 }  // namespace
 
-Carrier* Carrier::of_this_thread() noexcept {
-  return this_carrier;
-}
-
-FiberControl* Carrier::running_fiber() noexcept {
-  return this_carrier != nullptr ? this_carrier->current_ : nullptr;
-}
+constinit thread_local Carrier* this_carrier = nullptr;
 
 Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-                 const RuntimeOptions& options)
+                 const RuntimeOptions& options, bool sole)
     : runtime_(runtime),
       index_(index),
       channel_(std::move(channel)),
       helps_(channel_->helps()),
       spin_(options.spin),
-      wait_(options.wait) {
+      wait_(options.wait),
+      channel_stats_(channel_->stats()),
+      sole_(sole) {
   spare_stacks_.reserve(kSpareStacks);
   forget_carrier_after_fork();
 }
@@ -85,14 +83,16 @@ Carrier::~Carrier() {
   // A waker may still be on its way out of wake() although the fiber it woke has ended.
   // acquire: pairs with the release at the end of wake().
   while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && inbox_.empty() && cancels_.empty() &&
-                backlog_.empty() && timers_.empty() && dead_ == nullptr);
+  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && own_.size() == 0 && inbox_.empty() &&
+                cancels_.empty() && backlog_.empty() && timers_.empty() && dead_ == nullptr);
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
 }
 
 void Carrier::run() {
   this_carrier = this;
+  thread_state_ = ThreadState::of_this_thread();
   while (true) {
+    rounds_inside_ = 0;
     take_inbox();
     fire_timers();
     settle();
@@ -104,7 +104,7 @@ void Carrier::run() {
     if (spin()) continue;
     sleep();
   }
-  take_inbox();  // cancellations of fibers that ended without one
+  runtime_.rouse_all();
   publish();
   this_carrier = nullptr;
 }
@@ -113,24 +113,37 @@ void Carrier::run() {
 /// next round. False if there was nothing.
 bool Carrier::run_round() noexcept {
   FLEXSC_EXPECT(current_ == nullptr && dead_ == nullptr);
-  // relaxed: an estimate; pop_fresh() finds out under the lock.
-  fresh_budget_ = std::min(fresh_count_.load(std::memory_order_relaxed), kRound);
-  ready_budget_ = std::min(ready_.size(), kRound);
-  made_alone_ = 0;
+  begin_round();
   FiberControl* fiber = next_in_round();
   if (fiber == nullptr) return false;
   start(*fiber);
-  Context::switch_to(loop_, fiber->context, false);
+  Context::switch_to(loop_, fiber->context, false, thread_state_);
   FLEXSC_EXPECT(current_ == nullptr);
   bury();
   submit();
-  if (++rounds_ % kPublishRounds == 0) publish();
+  if (rounds_ - published_round_ >= kPublishRounds) publish();
   return true;
+}
+
+void Carrier::begin_round() noexcept {
+  ++rounds_;
+  made_alone_ = 0;
+  // relaxed: an estimate; pop_fresh() finds out under the lock.
+  const std::size_t fresh = own_.size() + fresh_count_.load(std::memory_order_relaxed);
+  fresh_budget_ = std::min(fresh, kRound);
+  ready_budget_ = std::min(ready_.size(), kRound);
+}
+
+/// Whether a fiber that leaves may begin the next round, without the way over the loop: nothing
+/// there waits for its turn, and it has had one not long ago.
+bool Carrier::may_go_on() const noexcept {
+  return rounds_inside_ < kRoundsInside && timers_.empty() && channel_->in_flight() == 0 &&
+         inbox_.seems_empty() && cancels_.seems_empty();
 }
 
 /// Fresh fibers first: they have waited since before this round, as the ready ones have,
 /// and neither can keep the other from running.
-FiberControl* Carrier::next_in_round() noexcept {
+inline FiberControl* Carrier::next_in_round() noexcept {
   while (fresh_budget_ > 0) {
     --fresh_budget_;
     if (FiberControl* fiber = pop_fresh()) return fiber;
@@ -142,6 +155,12 @@ FiberControl* Carrier::next_in_round() noexcept {
 }
 
 FiberControl* Carrier::pop_fresh() noexcept {
+  // Own ones first, but others' are not kept waiting for ever. relaxed: an estimate.
+  const bool others = fresh_count_.load(std::memory_order_relaxed) != 0;
+  if (!others || ++pops_ % kOthersTurn != 0) {
+    FiberControl* own = sole_ ? own_.pop_alone() : own_.pop();
+    if (own != nullptr || !others) return own;
+  }
   const std::scoped_lock lock(fresh_mutex_);
   FiberControl* fiber = fresh_.pop();
   // relaxed: a sleeper that reads the larger number before only looks once more.
@@ -150,48 +169,50 @@ FiberControl* Carrier::pop_fresh() noexcept {
 }
 
 /// Makes `fiber` the current one; the caller switches to it.
-void Carrier::start(FiberControl& fiber) noexcept {
+inline void Carrier::start(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.ready_next == nullptr && fiber.fresh_next == nullptr &&
                 fiber.inbox_next == nullptr);
   if (fiber.state == FiberState::fresh) {
     FLEXSC_EXPECT(fiber.carrier == nullptr);
     fiber.carrier = this;
     fiber.context.prepare(fiber.stack, &Carrier::fiber_main);
-    // release: `carrier`, for who cancels; and see cancel_bit.
-    fiber.cancel.fetch_or(cancel_bit::started, std::memory_order_acq_rel);
   } else {
     FLEXSC_EXPECT(fiber.state == FiberState::ready && fiber.carrier == this);
   }
   fiber.state = FiberState::running;
   current_ = &fiber;
-  ++switches_;
+  count(switches_);
 }
 
 /// Switches from the running fiber, whose new state is set, to the next of the round or
-/// to the loop.
-void Carrier::leave(FiberControl& self) noexcept {
+/// to the loop. Inline: see Context::switch_to().
+[[gnu::always_inline]] inline void Carrier::leave(FiberControl& self) noexcept {
   FLEXSC_EXPECT(current_ == &self && self.state != FiberState::running &&
                 self.state != FiberState::fresh);
   if (!self.stack.intact()) overflowed(self);
   const bool ends = self.state == FiberState::finished;
   FiberControl* next = next_in_round();
+  if (next == nullptr && may_go_on()) {
+    ++rounds_inside_;
+    begin_round();
+    next = next_in_round();
+  }
   if (next == nullptr) {
     current_ = nullptr;
-    Context::switch_to(self.context, loop_, ends);
+    Context::switch_to(self.context, loop_, ends, thread_state_);
   } else if (next == &self) {
     start(self);
     return;
   } else {
     start(*next);
-    Context::switch_to(self.context, next->context, ends);
+    Context::switch_to(self.context, next->context, ends, thread_state_);
   }
   FLEXSC_EXPECT(current_ == &self && self.state == FiberState::running);
   bury();
 }
 
 /// Takes back what the fiber that ran before and ended has left.
-void Carrier::bury() noexcept {
-  if (dead_ == nullptr) return;
+void Carrier::bury_dead() noexcept {
   FiberControl& fiber = *dead_;
   dead_ = nullptr;
   FLEXSC_EXPECT(fiber.state == FiberState::finished);
@@ -202,8 +223,57 @@ void Carrier::bury() noexcept {
     runtime_.stacks().give(fiber.stack);
   }
   fiber.stack = {};
-  const std::shared_ptr<FiberControl> last = std::move(fiber.self);
-  runtime_.fiber_gone();
+  if (!dead_told_) return tell_end(fiber);
+  // The joiner will destroy it, but has not gone on yet: it is woken now, or is the fiber of
+  // this carrier in which we are, or has its turn later.
+  dead_told_ = false;
+  if (dead_joiner_ != nullptr) std::exchange(dead_joiner_, nullptr)->wake();
+}
+
+/// Ends the fiber for its handle, and wakes who joins it. See fiber_end.
+void Carrier::tell_end(FiberControl& fiber) noexcept {
+  // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
+  // join(). acquire: the joiner's Waiter, or what detach() did.
+  fiber_end::Word before = fiber.end.load(std::memory_order_acquire);
+  do {
+    while ((before & fiber_end::announced) != 0) {  // its announcement is here or on its way
+      take_cancels();
+      before = fiber.end.load(std::memory_order_acquire);
+    }
+  } while (!fiber.end.compare_exchange_weak(before, fiber_end::ended, std::memory_order_acq_rel,
+                                            std::memory_order_acquire));
+  before &= ~fiber_end::bits;
+  FLEXSC_EXPECT(before != fiber_end::ended);
+  if (before == fiber_end::running) return;  // and from here on it is the handle's
+  if (before == fiber_end::detached) {
+    if (fiber.exception != nullptr && !fiber.ended_by_cancel) end_program(fiber);
+    delete &fiber;
+    return;
+  }
+  auto& joiner = *reinterpret_cast<Waiter*>(before);  // NOLINT(performance-no-int-to-ptr)
+  joiner.claim_alone();
+  joiner.wake();
+}
+
+/// The same in the fiber itself, if somebody waits for its end already: a joiner of this carrier
+/// can then be the next to run. It does so only after we have left this stack.
+inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
+  fiber_end::Word found = fiber.end.load(std::memory_order_relaxed);
+  if ((found & ~fiber_end::bits) <= fiber_end::ended || (found & fiber_end::announced) != 0) return;
+  // As in tell_end(), which does it if this does not.
+  if (!fiber.end.compare_exchange_strong(found, fiber_end::ended, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed)) {
+    return;
+  }
+  dead_told_ = true;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  auto& joiner = *reinterpret_cast<Waiter*>(found & ~fiber_end::bits);
+  joiner.claim_alone();  // nobody else ends that wait: give_up() takes it out of `end` first
+  if (joiner.carrier() == this) {
+    joiner.wake();
+  } else {
+    dead_joiner_ = &joiner;
+  }
 }
 
 Stack Carrier::take_stack(std::size_t size) {
@@ -218,7 +288,22 @@ Stack Carrier::take_stack(std::size_t size) {
   return stack;
 }
 
-void Carrier::fiber_main() {
+/// Inline, as is leave(): a fiber then ends at the depth at which it began, and who is resumed
+/// finds the processor's stack of return addresses as it was left, see jump() in context.hpp.
+[[gnu::always_inline]] inline void Carrier::finish() noexcept {
+  FiberControl& fiber = *current_;
+  FLEXSC_EXPECT(fiber.state == FiberState::running && dead_ == nullptr);
+  fiber.state = FiberState::finished;
+  count(finished_, std::memory_order_release);  // pairs with finished()
+  if (channel_stats_.posted + channel_stats_.direct != published_calls_) publish();
+  tell_joiner(fiber);
+  dead_ = &fiber;
+  leave(fiber);
+  broken("an ended fiber is not resumed", __FILE__, __LINE__);
+}
+
+void Carrier::fiber_main(Context::Transfer transfer) {
+  Context::entered(transfer);
   Carrier& carrier = *this_carrier;
   carrier.bury();
   FiberControl& fiber = *carrier.current_;
@@ -233,35 +318,6 @@ void Carrier::fiber_main() {
   if (this_carrier != &carrier) ended_after_fork(fiber);
   fiber.body = nullptr;  // what it captured goes before anyone learns of the end
   carrier.finish();
-}
-
-void Carrier::finish() noexcept {
-  FiberControl& fiber = *current_;
-  FLEXSC_EXPECT(fiber.state == FiberState::running && dead_ == nullptr);
-  fiber.state = FiberState::finished;
-  ++finished_;
-  publish();
-  // See cancel_bit. acquire: pairs with the release with which the canceller takes `pushing`
-  // back. It holds it for a few instructions.
-  fiber.cancel.fetch_or(cancel_bit::ended, std::memory_order_acq_rel);
-  while ((fiber.cancel.load(std::memory_order_acquire) & cancel_bit::pushing) != 0) {
-    std::this_thread::yield();
-  }
-  // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
-  // join(). acquire: the joiner's Waiter; pairs with the release of join().
-  void* const before = fiber.end.exchange(FiberControl::ended(), std::memory_order_acq_rel);
-  FLEXSC_EXPECT(before != FiberControl::ended());
-  if (before == FiberControl::detached()) {
-    if (fiber.exception != nullptr && !fiber.ended_by_cancel) end_program(fiber);
-  } else if (before != FiberControl::running()) {
-    // Nobody else ends that wait: give_up() must take the waiter out of `end` first.
-    auto& joiner = *static_cast<Waiter*>(before);
-    FLEXSC_EXPECT(joiner.claim(Wake::notified));
-    joiner.wake();
-  }
-  dead_ = &fiber;
-  leave(fiber);
-  broken("an ended fiber is not resumed", __FILE__, __LINE__);
 }
 
 void Carrier::make_ready(FiberControl& fiber) noexcept {
@@ -287,7 +343,7 @@ void Carrier::park() noexcept {
 
 /// Whether the running fiber is the only one that has something to do. relaxed: an estimate.
 bool Carrier::alone() const noexcept {
-  return ready_.empty() && backlog_.empty() && fresh_count_.load(std::memory_order_relaxed) == 0;
+  return ready_.empty() && backlog_.empty() && !seems_fresh();
 }
 
 long Carrier::run_call(const Call& call) {
@@ -333,7 +389,7 @@ void Carrier::post_backlog() {
 void Carrier::help() {
   if (!helps_ || channel_->in_flight() == 0) return;
   // relaxed: an estimate; what comes meanwhile is seen by sleep().
-  if (ready_.empty() && fresh_count_.load(std::memory_order_relaxed) == 0) return;
+  if (ready_.empty() && !seems_fresh()) return;
   if (unsubmitted_ == 0 && rounds_ - helped_in_ < kHelpRounds) return;
   unsubmitted_ = 0;
   helped_in_ = rounds_;

@@ -6,24 +6,26 @@
 ///
 ///  1. A fiber that has started never leaves its carrier. Everything of a started fiber
 ///     but its `end` belongs to the carrier's thread.
-///  2. A fiber is on at most one queue: `fresh_` (never ran), `ready_` (may go on) or
+///  2. A fiber is on at most one queue: `own_` or `fresh_` (never ran), `ready_` (may go on) or
 ///     `inbox_` (woken by another thread, not yet noticed). FiberState says which, except
 ///     that a fiber in an inbox is still `parked`: only its carrier changes its state.
 ///  3. Private to the carrier's thread: ready_, timers_ (which lie on fibers' stacks), backlog_,
 ///  spare_stacks_, current_,
 ///     the channel (but for notify()) and all counters without "published".
-///     Touched by other threads: inbox_ (they push), fresh_ (they push and steal, under
-///     fresh_mutex_), sleeping_, wakers_, the published counters.
+///     Touched by other threads: inbox_ and cancels_ (they push), own_ (they steal), fresh_
+///     (they push and steal, under fresh_mutex_), sleeping_, wakers_; the counters they read.
 ///  4. Who moves a fiber where:
-///       spawn            -> fresh_ of a carrier                      any thread
-///       steal            fresh_ of one -> fresh_ of another          the idle carrier
-///       next_in_round    fresh_ or ready_ -> running                 its carrier
+///       spawn            -> own_ of the spawning fiber's carrier      the fiber
+///       spawn            -> fresh_ of a carrier                      any other thread
+///       steal            own_, fresh_ of one -> own_ of another      the idle carrier
+///       next_in_round    own_, fresh_ or ready_ -> running           its carrier
 ///       yield            running -> ready_                           the fiber
 ///       park, run_call   running -> parked                           the fiber
 ///       wake             parked -> ready_, or into the inbox_        its carrier; any other
 ///       take_inbox       inbox_ -> ready_                            its carrier
 ///       settle           parked -> ready_ (its call is complete)     its carrier
 ///       finish           running -> finished                         the fiber
+///       bury             finished -> its handle's, or destroyed      its carrier
 ///  5. A parked fiber has exactly one wake-up to come: one completion or one wake(), by who
 ///     has claimed its Waiter (waiter.hpp). Nothing wakes a fiber that is not parked or about to
 ///     park: a wake-up from another thread that overtakes park() stays in the inbox until the fiber
@@ -38,8 +40,9 @@
 /// others from their calls, before rounds in which calls are posted or have long been waiting.
 ///
 /// Sleeping. A carrier sleeps in Channel::wait() and only others' work can be missed:
-///   sleeper:  sleeping_ = true;   look at inbox_, all fresh_ and the end;   wait()
-///   others:   push to inbox_ or fresh_ (or end);   read sleeping_;   if set, notify()
+///   sleeper:  sleeping_ = true, ++sleepers;   look at inbox_, all own_ and fresh_, the end; wait()
+///   others:   push to inbox_, own_ or fresh_ (or end);   read sleepers, sleeping_;   if set,
+///   notify()
 /// All four accesses are sequentially consistent, so of the two reads at least one sees
 /// the other side's write. notify() is sticky, so it may come before wait() begins. Whoever
 /// notifies takes the flag away first: one sleep costs one notify().
@@ -56,6 +59,7 @@
 #include "fiber_control.hpp"
 #include "flexsc/engine.hpp"
 #include "flexsc/fiber.hpp"
+#include "fresh_ring.hpp"
 #include "timers.hpp"
 
 namespace flexsc::detail {
@@ -76,7 +80,7 @@ struct PendingCall {
 class alignas(64) Carrier {
  public:
   Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-          const RuntimeOptions& options);
+          const RuntimeOptions& options, bool sole);
   Carrier(const Carrier&) = delete;
   Carrier& operator=(const Carrier&) = delete;
   /// After run() has returned. Waits for the last of the wakers to be gone.
@@ -86,6 +90,12 @@ class alignas(64) Carrier {
   [[nodiscard]] static Carrier* of_this_thread() noexcept;
   /// The fiber that the caller is in, or null.
   [[nodiscard]] static FiberControl* running_fiber() noexcept;
+  [[nodiscard]] std::uint64_t spawned() const noexcept {
+    return spawned_.load(std::memory_order_acquire);  // see RuntimeImpl::at_end()
+  }
+  [[nodiscard]] std::uint64_t finished() const noexcept {
+    return finished_.load(std::memory_order_acquire);  // pairs with bury()
+  }
 
   /// Body of the thread: runs fibers until the runtime is at its end.
   void run();
@@ -94,18 +104,20 @@ class alignas(64) Carrier {
   [[nodiscard]] long run_call(const Call& call);
   void yield();
   void park() noexcept;
-  [[nodiscard]] TimerHeap& timers() noexcept { return timers_; }
+  [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
   // In this carrier's thread.
   [[nodiscard]] Stack take_stack(std::size_t size);
-  /// Shows its counters to other threads.
+  /// Takes a fiber that has not started, from one of its own.
+  void push_own(FiberControl& fiber) noexcept;
+  /// Shows the channel's counters to other threads.
   void publish() noexcept;
 
   // From any thread.
   /// Makes a parked (or parking) fiber of this carrier ready. The caller owes the fiber
   /// its one wake-up.
   void wake(FiberControl& fiber) noexcept;
-  /// Cancels a fiber of this carrier that was started and has not ended, see cancel_bit.
+  /// Takes an announced cancellation, see fiber_end.
   void cancel(FiberControl& fiber) noexcept;
   /// Takes a fiber that has not started.
   void push_fresh(FiberControl& fiber) noexcept;
@@ -113,30 +125,43 @@ class alignas(64) Carrier {
   bool rouse() noexcept;
   /// A look at whether fresh fibers wait here. seq_cst: part of the sleeping handshake.
   [[nodiscard]] bool has_fresh() const noexcept {
-    return fresh_count_.load(std::memory_order_seq_cst) != 0;
+    return own_.size() != 0 || fresh_count_.load(std::memory_order_seq_cst) != 0;
   }
-  /// Adds the counters as they were last published: exact whenever a fiber ends and while
-  /// the carrier sleeps, else a few rounds old.
+  /// Adds the counters; those of the channel are exact whenever a fiber ends and while the
+  /// carrier sleeps, else a few rounds old.
   void add_stats(RuntimeStats& stats) const noexcept;
 
+  /// Whether an exception unwinds the running fiber. In it.
+  [[nodiscard]] bool unwinding() const noexcept { return thread_state_.exceptions->uncaught != 0; }
   [[nodiscard]] RuntimeImpl& runtime() const noexcept { return runtime_; }
   [[nodiscard]] const FiberControl* current() const noexcept { return current_; }
 
  private:
-  static void fiber_main();
+  static void fiber_main(Context::Transfer transfer);
   [[noreturn]] void finish() noexcept;
 
   // Choosing and switching (carrier.cpp).
   [[nodiscard]] bool run_round() noexcept;
+  void begin_round() noexcept;
+  [[nodiscard]] bool may_go_on() const noexcept;
   [[nodiscard]] FiberControl* next_in_round() noexcept;
   [[nodiscard]] FiberControl* pop_fresh() noexcept;
   void start(FiberControl& fiber) noexcept;
   void leave(FiberControl& self) noexcept;
-  void bury() noexcept;
+  void bury() noexcept {
+    if (dead_ != nullptr) bury_dead();
+  }
+  void bury_dead() noexcept;
+  void tell_joiner(FiberControl& fiber) noexcept;
+  void tell_end(FiberControl& fiber) noexcept;
   void make_ready(FiberControl& fiber) noexcept;
 
   // Calls (carrier.cpp).
   [[nodiscard]] bool alone() const noexcept;
+  /// has_fresh() as an estimate.
+  [[nodiscard]] bool seems_fresh() const noexcept {
+    return own_.size() != 0 || fresh_count_.load(std::memory_order_relaxed) != 0;
+  }
   [[nodiscard]] bool post(PendingCall& pending);
   void post_backlog();
   bool settle();
@@ -145,6 +170,7 @@ class alignas(64) Carrier {
 
   // Nothing to run (carrier_idle.cpp).
   bool take_inbox() noexcept;
+  bool take_cancels() noexcept;
   void deliver_cancel(FiberControl& fiber) noexcept;
   bool fire_timers() noexcept;
   [[nodiscard]] bool steal() noexcept;
@@ -158,15 +184,20 @@ class alignas(64) Carrier {
   const bool helps_;  ///< channel_->helps()
   const std::chrono::nanoseconds spin_;
   const WaitPolicy wait_;
+  const ChannelStats& channel_stats_;
+  const bool sole_;  ///< no other carrier of the runtime steals
 
   // Private to the thread.
   Context loop_;
+  ThreadState thread_state_;
   FiberControl* current_ = nullptr;
-  FiberControl* dead_ = nullptr;  ///< finished, its stack left but not yet reused
+  FiberControl* dead_ = nullptr;   ///< finished, its stack left but not yet reused
+  Waiter* dead_joiner_ = nullptr;  ///< of another thread, to be woken when it is buried
+  bool dead_told_ = false;         ///< `end` says ended already
   ReadyQueue ready_;
   std::size_t fresh_budget_ = 0;  ///< fresh and ready fibers left in this round
   std::size_t ready_budget_ = 0;
-  TimerHeap timers_;
+  TimerWheel timers_;
   Fifo<PendingCall, &PendingCall::backlog_next> backlog_;  ///< calls that found no entry
   std::size_t unsubmitted_ = 0;
   unsigned made_alone_ = 0;      ///< calls in this round that needed no parking
@@ -174,9 +205,17 @@ class alignas(64) Carrier {
   bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
   std::vector<Stack> spare_stacks_;
   std::uint64_t rounds_ = 0;
-  std::uint64_t switches_ = 0;
-  std::uint64_t finished_ = 0;
-  std::uint64_t notifies_ = 0;
+  unsigned rounds_inside_ = 0;         ///< begun since the loop had its turn
+  unsigned pops_ = 0;                  ///< of fresh fibers
+  std::uint64_t published_calls_ = 0;  ///< what publish() has shown last, and when
+  std::uint64_t published_round_ = 0;
+  // Read by others; relaxed, numbers, but for at_end(), see there.
+  std::atomic<std::uint64_t> switches_{0};
+  std::atomic<std::uint64_t> notifies_{0};
+  std::atomic<std::uint64_t> spawned_{0};
+  std::atomic<std::uint64_t> finished_{0};
+
+  FreshRing<FiberControl, 256> own_;  ///< spawned by this carrier's fibers
 
   // Shared. On lines of their own: others' pushes must not disturb what is above.
   alignas(64) Inbox inbox_;
@@ -185,11 +224,31 @@ class alignas(64) Carrier {
   std::atomic<unsigned> wakers_{0};  ///< threads inside wake() from outside
 
   alignas(64) std::mutex fresh_mutex_;
-  FreshQueue fresh_;                         ///< guarded by fresh_mutex_
+  FreshQueue fresh_;  ///< by others, and what found no room; guarded by fresh_mutex_
   std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
 
-  static constexpr std::size_t kPublished = 9;
+  static constexpr std::size_t kPublished = 6;
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
 };
+
+/// The carrier of the thread. Here, and not in a function of another file, as it is on the way
+/// of every yield. No fiber that has started changes its thread, so a compiler may keep its
+/// address over a switch.
+extern constinit thread_local Carrier* this_carrier [[gnu::tls_model("initial-exec")]];
+
+inline Carrier* Carrier::of_this_thread() noexcept {
+  return this_carrier;
+}
+
+inline FiberControl* Carrier::running_fiber() noexcept {
+  const Carrier* carrier = this_carrier;
+  return carrier != nullptr ? carrier->current_ : nullptr;
+}
+
+/// A counter that one thread writes and others read.
+inline void count(std::atomic<std::uint64_t>& counter,
+                  std::memory_order order = std::memory_order_relaxed) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, order);
+}
 
 }  // namespace flexsc::detail

@@ -38,8 +38,21 @@ void Carrier::wake(FiberControl& fiber) noexcept {
 
 void Carrier::cancel(FiberControl& fiber) noexcept {
   if (of_this_thread() == this) return deliver_cancel(fiber);
+  wakers_.fetch_add(1, std::memory_order_relaxed);  // as in wake()
   cancels_.push(fiber);
   rouse();
+  wakers_.fetch_sub(1, std::memory_order_release);
+}
+
+void Carrier::push_own(FiberControl& fiber) noexcept {
+  FLEXSC_EXPECT(fiber.state == FiberState::fresh && fiber.carrier == nullptr);
+  count(spawned_, std::memory_order_release);  // before it can end; see at_end()
+  // If some had found no room, this one queues behind them. relaxed: an estimate.
+  if (fresh_count_.load(std::memory_order_relaxed) != 0) return push_fresh(fiber);
+  if (!own_.push(fiber, sole_ ? std::memory_order_release : std::memory_order_seq_cst)) {
+    return push_fresh(fiber);
+  }
+  if (!sole_) runtime_.rouse_one();
 }
 
 void Carrier::push_fresh(FiberControl& fiber) noexcept {
@@ -58,7 +71,7 @@ bool Carrier::rouse() noexcept {
   if (!sleeping_.load(std::memory_order_seq_cst)) return false;
   if (!sleeping_.exchange(false, std::memory_order_seq_cst)) return false;
   channel_->notify();
-  if (Carrier* here = of_this_thread()) ++here->notifies_;
+  if (Carrier* here = of_this_thread()) count(here->notifies_);
   return true;
 }
 
@@ -68,24 +81,26 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
   for (std::size_t i = 0; i < kPublished; ++i) {
     value[i] = published_[i].load(std::memory_order_relaxed);
   }
-  stats.finished += value[0];
-  stats.switches += value[1];
-  stats.notifies += value[2];
-  stats.channels.posted += value[3];
-  stats.channels.reaped += value[4];
-  stats.channels.direct += value[5];
-  stats.channels.doorbells += value[6];
-  stats.channels.waits += value[7];
-  stats.channels.full += value[8];
+  stats.finished += finished();
+  stats.switches += switches_.load(std::memory_order_relaxed);
+  stats.notifies += notifies_.load(std::memory_order_relaxed);
+  stats.channels.posted += value[0];
+  stats.channels.reaped += value[1];
+  stats.channels.direct += value[2];
+  stats.channels.doorbells += value[3];
+  stats.channels.waits += value[4];
+  stats.channels.full += value[5];
 }
 
 // ---- What the carrier does itself.
 
 void Carrier::publish() noexcept {
-  const ChannelStats& channel = channel_->stats();
-  const std::array<std::uint64_t, kPublished> value{
-      finished_,      switches_,         notifies_,     channel.posted, channel.reaped,
-      channel.direct, channel.doorbells, channel.waits, channel.full};
+  const ChannelStats& channel = channel_stats_;
+  published_calls_ = channel.posted + channel.direct;
+  published_round_ = rounds_;
+  const std::array<std::uint64_t, kPublished> value{channel.posted, channel.reaped,
+                                                    channel.direct, channel.doorbells,
+                                                    channel.waits,  channel.full};
   for (std::size_t i = 0; i < kPublished; ++i) {
     published_[i].store(value[i], std::memory_order_relaxed);  // pairs with add_stats()
   }
@@ -97,6 +112,11 @@ bool Carrier::take_inbox() noexcept {
     make_ready(fiber);
     any = true;
   });
+  return take_cancels() || any;
+}
+
+bool Carrier::take_cancels() noexcept {
+  bool any = false;
   cancels_.take_all([&](FiberControl& fiber) {
     deliver_cancel(fiber);
     any = true;
@@ -108,7 +128,8 @@ bool Carrier::take_inbox() noexcept {
 /// request at its next cancellation point. Runs in this thread outside of the fiber, as
 /// everything that parks it does, so nothing changes meanwhile.
 void Carrier::deliver_cancel(FiberControl& fiber) noexcept {
-  const std::shared_ptr<FiberControl> keeps = std::move(fiber.cancel_keeps);
+  // relaxed: this thread alone waits for it.
+  fiber.end.fetch_and(~fiber_end::announced, std::memory_order_relaxed);
   if (fiber.state != FiberState::parked || fiber.waits_on == nullptr) return;
   if (fiber.wait_heeds_cancel && fiber.waits_on->give_up(Wake::cancelled)) make_ready(fiber);
 }
@@ -117,29 +138,38 @@ bool Carrier::fire_timers() noexcept {
   return !timers_.empty() && timers_.expire(Clock::now()) > 0;
 }
 
-/// Takes the older half of another carrier's fresh fibers.
+/// Takes the older half of another carrier's fresh fibers. Idle, so there is room in own_.
 bool Carrier::steal() noexcept {
   const std::size_t carriers = runtime_.carriers();
   for (std::size_t i = 1; i < carriers; ++i) {
     Carrier& victim = runtime_.carrier((index_ + i) % carriers);
     if (!victim.has_fresh()) continue;
-    FreshQueue loot;
-    {
-      const std::scoped_lock lock(victim.fresh_mutex_);
-      const std::size_t share = std::min((victim.fresh_.size() + 1) / 2, kStealBatch);
-      while (loot.size() < share) loot.push(*victim.fresh_.pop());
-      victim.fresh_count_.store(victim.fresh_.size(), std::memory_order_relaxed);
+    std::size_t taken = 0;
+    // In between, the loot is on no queue, so another thief may have gone to sleep over it:
+    // hence the seq_cst, and rouse_one() below.
+    const auto keep = [&](FiberControl& fiber) {
+      if (!own_.push(fiber, std::memory_order_seq_cst))
+        broken("an idle carrier has room", __FILE__, __LINE__);
+      ++taken;
+    };
+    const std::size_t share = std::min((victim.own_.size() + 1) / 2, kStealBatch);
+    while (taken < share) {
+      FiberControl* fiber = victim.own_.pop();
+      if (fiber == nullptr) break;
+      keep(*fiber);
     }
-    if (loot.empty()) continue;
-    const bool several = loot.size() > 1;
-    {
-      // Not both locks at once (rule 6). In between, the loot is on no queue, so another
-      // thief may have gone to sleep over it: rouse_one() below.
-      const std::scoped_lock lock(fresh_mutex_);
-      while (FiberControl* fiber = loot.pop()) fresh_.push(*fiber);
-      fresh_count_.store(fresh_.size(), std::memory_order_seq_cst);
+    if (taken == 0) {
+      FreshQueue loot;
+      {
+        const std::scoped_lock lock(victim.fresh_mutex_);
+        const std::size_t half = std::min((victim.fresh_.size() + 1) / 2, kStealBatch);
+        while (loot.size() < half) loot.push(*victim.fresh_.pop());
+        victim.fresh_count_.store(victim.fresh_.size(), std::memory_order_relaxed);
+      }
+      while (FiberControl* fiber = loot.pop()) keep(*fiber);
     }
-    if (several) runtime_.rouse_one();
+    if (taken == 0) continue;
+    if (taken > 1) runtime_.rouse_one();
     return true;
   }
   return false;
@@ -154,7 +184,7 @@ bool Carrier::spin() {
   do {
     for (int look = 0; look < kLooksPerClock; ++look) {
       if (settle() || take_inbox()) return true;
-      if (fresh_count_.load(std::memory_order_relaxed) != 0) return true;
+      if (has_fresh()) return true;
       relax_cpu();
     }
   } while (Clock::now() < end);
@@ -164,6 +194,7 @@ bool Carrier::spin() {
 void Carrier::sleep() {
   // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
   sleeping_.store(true, std::memory_order_seq_cst);
+  runtime_.sleepers.fetch_add(1, std::memory_order_seq_cst);
   if (inbox_.empty() && cancels_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
     std::chrono::nanoseconds timeout{-1};
     if (!timers_.empty()) {
@@ -175,6 +206,7 @@ void Carrier::sleep() {
   }
   // relaxed: whoever reads true until this is seen makes the next wait() return early.
   sleeping_.store(false, std::memory_order_relaxed);
+  runtime_.sleepers.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Carrier::wait(std::chrono::nanoseconds timeout) {

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <exception>
+#include <memory>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -15,22 +16,13 @@ namespace flexsc {
 
 using detail::Carrier;
 using detail::FiberControl;
-
-Fiber::Fiber(std::shared_ptr<detail::FiberControl> control) noexcept
-    : control_(std::move(control)) {}
+namespace fiber_end = detail::fiber_end;
+using fiber_end::Word;
 
 Fiber& Fiber::operator=(Fiber&& other) noexcept {
   if (joinable()) std::terminate();
-  control_ = std::move(other.control_);
+  control_ = std::exchange(other.control_, nullptr);
   return *this;
-}
-
-Fiber::~Fiber() {
-  if (joinable()) std::terminate();
-}
-
-bool Fiber::joinable() const noexcept {
-  return control_ != nullptr;
 }
 
 void Fiber::join() {
@@ -41,23 +33,25 @@ bool Fiber::join_until_deadline(detail::Deadline until) {
   if (!joinable()) {
     throw std::system_error(EINVAL, std::generic_category(), "joining no fiber");
   }
-  if (Carrier::running_fiber() == control_.get()) {
+  if (Carrier::running_fiber() == control_) {
     throw std::system_error(EDEADLK, std::generic_category(), "a fiber joining itself");
   }
-  {
-    detail::Waiter waiter("end of a fiber", control_.get());
-    waiter.registered_in(control_->end, FiberControl::running());
-    void* running = FiberControl::running();
-    // release: the waiter, for Carrier::finish(), which acquires it. acquire, if the fiber
-    // has ended already: what it did; pairs with the release in finish().
-    if (control_->end.compare_exchange_strong(running, &waiter, std::memory_order_acq_rel,
-                                              std::memory_order_acquire)) {
+  detail::Waiter waiter("end of a fiber", control_);
+  waiter.joins(*control_);
+  // acquire, if the fiber has ended already: what it did; pairs with the release in bury().
+  Word found = control_->end.load(std::memory_order_acquire);
+  while ((found & ~fiber_end::bits) != fiber_end::ended) {
+    const Word wanted = reinterpret_cast<Word>(&waiter) | (found & fiber_end::bits);
+    // release: the waiter, for bury(), which acquires it.
+    if (control_->end.compare_exchange_weak(found, wanted, std::memory_order_acq_rel,
+                                            std::memory_order_acquire)) {
       const detail::Wake how = waiter.wait(until, detail::Cancel::heeded);
       detail::throw_if_cancelled(how);
       if (how == detail::Wake::timeout) return false;
+      break;
     }
   }
-  const std::shared_ptr<FiberControl> ended = std::move(control_);
+  const std::unique_ptr<FiberControl> ended(std::exchange(control_, nullptr));
   if (ended->exception != nullptr) {
     std::rethrow_exception(std::exchange(ended->exception, nullptr));
   }
@@ -68,21 +62,24 @@ void Fiber::cancel() {
   if (!joinable()) {
     throw std::system_error(EINVAL, std::generic_category(), "cancelling no fiber");
   }
-  detail::request_cancel(control_);
+  detail::request_cancel(*control_);
 }
 
 void Fiber::detach() {
   if (!joinable()) {
     throw std::system_error(EINVAL, std::generic_category(), "detaching no fiber");
   }
-  const std::shared_ptr<FiberControl> fiber = std::move(control_);
-  void* running = FiberControl::running();
-  // acquire, if the fiber has ended: its exception; pairs with the release in finish().
-  if (!fiber->end.compare_exchange_strong(running, FiberControl::detached(),
-                                          std::memory_order_acq_rel, std::memory_order_acquire) &&
-      fiber->exception != nullptr && !fiber->ended_by_cancel) {
-    detail::end_program(*fiber);
-  }
+  FiberControl* const fiber = std::exchange(control_, nullptr);
+  Word found = fiber->end.load(std::memory_order_acquire);
+  do {
+    if ((found & ~fiber_end::bits) == fiber_end::ended) {
+      const std::unique_ptr<FiberControl> ended(fiber);
+      if (ended->exception != nullptr && !ended->ended_by_cancel) detail::end_program(*ended);
+      return;
+    }
+    // release and acquire: pairs with bury(), who of the two destroys it sees all of it.
+  } while (!fiber->end.compare_exchange_weak(found, fiber_end::detached | (found & fiber_end::bits),
+                                             std::memory_order_acq_rel, std::memory_order_acquire));
 }
 
 Runtime::Runtime(const RuntimeOptions& options)

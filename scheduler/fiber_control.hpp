@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "context.hpp"
@@ -19,21 +18,32 @@ namespace flexsc::detail {
 class Carrier;
 class Waiter;
 
-/// How far a fiber is, for who wants to cancel it. Bits of FiberControl::cancel.
+/// What FiberControl::end holds: how far the fiber is, or the Waiter of who joins it; and with
+/// it, in the bits that are zero in each of these, how far a cancellation of it is.
 ///
-/// All changes are read-modify-writes of one word, so there is one order of them:
-///   cancel()   sets `requested`, and with it `pushing` if `started` is set and `ended` not;
-///              then it shows the fiber to its carrier and takes `pushing` back
-///   start      sets `started`: a request from before is seen by the fiber itself, where it
-///              waits; one from after finds the carrier
-///   finish     sets `ended` and waits until `pushing` is gone: so the carrier, which cannot go
-///              before its fibers have ended, is there while it is shown one
-namespace cancel_bit {
-inline constexpr std::uint8_t requested = 1;
-inline constexpr std::uint8_t started = 2;
-inline constexpr std::uint8_t pushing = 4;
-inline constexpr std::uint8_t ended = 8;
-}  // namespace cancel_bit
+/// It is one word, so there is one order of all that happens to the end of a fiber:
+///   join()     running -> a Waiter; who gives up takes it out again
+///   detach()   running -> detached
+///   bury       the carrier, once it is off the fiber's stack, -> ended: from then on the handle
+///              owns the FiberControl. If it was detached, the carrier destroys it; if there
+///              was a Waiter, it is woken.
+///   at_home    set by the fiber at its first wait that can be cancelled: its carrier will not
+///              change any more. If `requested` is there already it does not wait.
+///   cancel()   sets `requested`, unless the fiber has ended; and if `at_home` is set also
+///              `announced`, and then announces it to the carrier, which takes `announced` back
+///              when it has looked. It does not bury a fiber before: so as long as something is
+///              announced, FiberControl and carrier are there.
+namespace fiber_end {
+using Word = std::uintptr_t;
+inline constexpr Word requested = 1;
+inline constexpr Word announced = 2;
+inline constexpr Word at_home = 4;
+inline constexpr Word bits = requested | announced | at_home;
+// Values that are no Waiter's address.
+inline constexpr Word running = 0;
+inline constexpr Word detached = 8;
+inline constexpr Word ended = 16;
+}  // namespace fiber_end
 
 enum class FiberState : std::uint8_t {
   fresh,     ///< never ran; on some carrier's fresh queue
@@ -43,17 +53,16 @@ enum class FiberState : std::uint8_t {
   finished,  ///< its body has returned; its stack may be reused
 };
 
-/// One fiber. Which thread may touch what:
+/// One fiber. Made by spawn(), destroyed by its handle or its carrier, see fiber_end. Which
+/// thread may touch what:
 ///  - until the fiber starts: whoever holds it (the spawner, then the carrier that took it
 ///    off a fresh queue);
 ///  - from then on `carrier` and everything else but `end` belongs to that carrier's thread;
 ///    `carrier` is constant and any thread that may wake the fiber may read it;
-///  - `cancel` is shared with who cancels, see cancel_bit; `cancel_keeps` and `cancel_next`
-///    are written by who has set `pushing`, then belong to the carrier;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
 class FiberControl {
  public:
-  FiberControl(std::function<void()> what, std::string called) noexcept
+  FiberControl(std::function<void()>&& what, std::string&& called) noexcept
       : body(std::move(what)), name(std::move(called)) {}
   FiberControl(const FiberControl&) = delete;
   FiberControl& operator=(const FiberControl&) = delete;
@@ -71,39 +80,28 @@ class FiberControl {
   Context context;
   std::function<void()> body;
   const std::string name;
-  /// Keeps the fiber while it lives, whatever becomes of its handle.
-  std::shared_ptr<FiberControl> self;
-
   /// What it is parked on, unless on a call.
   Waiter* waits_on = nullptr;
   bool wait_heeds_cancel = false;
   unsigned shields = 0;  ///< CancelShield objects of it
 
-  std::atomic<std::uint8_t> cancel{0};
-  /// Keeps it while its carrier is to look at a cancellation.
-  std::shared_ptr<FiberControl> cancel_keeps;
+  std::atomic<fiber_end::Word> end{fiber_end::running};
   /// acquire: what the canceller did before.
   [[nodiscard]] bool cancel_wanted() const noexcept {
-    return (cancel.load(std::memory_order_acquire) & cancel_bit::requested) != 0;
+    return (end.load(std::memory_order_acquire) & fiber_end::requested) != 0;
   }
-  /// Not under a shield, nor while an exception unwinds the running fiber: another one thrown
-  /// by a destructor would end the program.
-  [[nodiscard]] bool may_be_cancelled() const noexcept {
-    return shields == 0 && std::uncaught_exceptions() == 0;
+  /// By the fiber, before it waits: whether it was asked to end; if not, a later request will
+  /// find its carrier.
+  [[nodiscard]] bool wanted_or_at_home() noexcept {
+    fiber_end::Word now = end.load(std::memory_order_acquire);
+    // acq_rel: `carrier`, for who cancels; and what that did before.
+    if ((now & fiber_end::at_home) == 0) {
+      now = end.fetch_or(fiber_end::at_home, std::memory_order_acq_rel);
+    }
+    return (now & fiber_end::requested) != 0;
   }
-
-  /// How the fiber ended and who wants to know: running(), detached(), ended(), or the
-  /// joiner's Waiter.
-  std::atomic<void*> end{running()};
-  [[nodiscard]] static void* running() noexcept { return nullptr; }
-  [[nodiscard]] static void* detached() noexcept { return &marks[0]; }
-  [[nodiscard]] static void* ended() noexcept { return &marks[1]; }
-
   std::exception_ptr exception;
   bool ended_by_cancel = false;  ///< passes with `exception`, which is then a Cancelled
-
- private:
-  static inline char marks[2];  ///< addresses that are no Waiter's
 };
 
 using ReadyQueue = Fifo<FiberControl, &FiberControl::ready_next>;

@@ -81,6 +81,11 @@ class MpscStack {
     return head_.load(std::memory_order_seq_cst) == nullptr;
   }
 
+  /// The same as an estimate, for the consumer's thread.
+  [[nodiscard]] bool seems_empty() const noexcept {
+    return head_.load(std::memory_order_relaxed) == nullptr;
+  }
+
   /// Hands every element to `consume`, oldest first.
   template <class Consume>
   void take_all(Consume consume) noexcept {

@@ -5,12 +5,14 @@
 #include <limits>
 #include <system_error>
 
+#include "carrier.hpp"
 #include "waiter.hpp"
 
 namespace flexsc {
 namespace {
 
 using detail::caller_identity;
+using detail::Carrier;
 using detail::Deadline;
 using detail::Waiter;
 using detail::WaitNode;
@@ -19,6 +21,17 @@ constexpr std::uintptr_t kWaited = 1;
 
 std::uintptr_t word_of(const void* identity) noexcept {
   return reinterpret_cast<std::uintptr_t>(identity);
+}
+
+/// Looks at a mutex that is held on another CPU before the caller is parked: about as long as
+/// it takes to park and be woken.
+constexpr int kLooks = 50;
+/// How often a waiter that was woken finds it taken before it is given it.
+constexpr int kPatience = 4;
+
+/// Whether the waiter is a fiber of the calling one's carrier.
+bool is_here(const Waiter& waiter) noexcept {
+  return waiter.carrier() != nullptr && waiter.carrier() == Carrier::of_this_thread();
 }
 
 [[noreturn, gnu::cold]] void refuse(int error, const char* what) {
@@ -32,7 +45,8 @@ std::uintptr_t word_of(const void* identity) noexcept {
 // With the bit clear nobody waits, and the word alone is the mutex: acquire when it is taken,
 // release when it is let go. To wait, a caller sets the bit under the guard, so an unlock()
 // after that finds it and takes the guard too: it sees the node, which was pushed under the
-// same hold of the guard. Only under the guard is the bit cleared or ownership handed over.
+// same hold of the guard. Only under the guard is the bit set or cleared, or ownership handed
+// over; a free mutex with the bit set may be taken without it.
 
 bool Mutex::owned() const noexcept {
   // relaxed: the caller reads its own store, or any other value.
@@ -40,10 +54,17 @@ bool Mutex::owned() const noexcept {
 }
 
 bool Mutex::try_lock() noexcept {
-  std::uintptr_t nobody = 0;
-  // acquire: pairs with the release in unlock().
-  return owner_.compare_exchange_strong(nobody, word_of(caller_identity()),
-                                        std::memory_order_acquire, std::memory_order_relaxed);
+  std::uintptr_t found = 0;
+  const std::uintptr_t me = word_of(caller_identity());
+  do {
+    // acquire: pairs with the release in unlock().
+    if (owner_.compare_exchange_weak(found, me | found, std::memory_order_acquire,
+                                     std::memory_order_relaxed)) {
+      place_.store(Carrier::of_this_thread(), std::memory_order_relaxed);
+      return true;
+    }
+  } while ((found & ~kWaited) == 0);
+  return false;
 }
 
 void Mutex::lock() {
@@ -51,43 +72,54 @@ void Mutex::lock() {
 }
 
 bool Mutex::lock_until(Deadline until) {
+  if (try_lock()) return true;
   const void* me = caller_identity();
-  std::uintptr_t found = 0;
-  // acquire: pairs with the release in unlock().
-  if (owner_.compare_exchange_strong(found, word_of(me), std::memory_order_acquire,
-                                     std::memory_order_relaxed)) {
-    return true;
-  }
-  if ((found & ~kWaited) == word_of(me)) {
-    refuse(EDEADLK, "locking a flexsc::Mutex that the caller holds");
+  if (owned()) refuse(EDEADLK, "locking a flexsc::Mutex that the caller holds");
+  const Carrier* here = Carrier::of_this_thread();
+  for (int look = 0; look < kLooks; ++look) {
+    // The owner cannot go on while we are in its carrier's way.
+    if (here != nullptr && place_.load(std::memory_order_relaxed) == here) break;
+    if ((owner_.load(std::memory_order_relaxed) & ~kWaited) == 0 && try_lock()) return true;
+    __builtin_ia32_pause();
   }
   return wait_for_it(me, until);
 }
 
 bool Mutex::wait_for_it(const void* me, Deadline until) {
-  Waiter waiter("mutex", this);
-  WaitNode node(waiter);
-  {
-    const std::scoped_lock guard(waiters_.guard);
-    std::uintptr_t found = owner_.load(std::memory_order_relaxed);
-    while (true) {
-      const bool free = found == 0;
-      const std::uintptr_t wanted = free ? word_of(me) : found | kWaited;
-      // acquire, if it is taken here: pairs with the release in unlock().
-      if (owner_.compare_exchange_weak(found, wanted, std::memory_order_acquire,
-                                       std::memory_order_relaxed)) {
-        if (free) return true;
-        break;
+  for (int passed_over = 0;; ++passed_over) {
+    Waiter waiter("mutex", this);
+    WaitNode node(waiter);
+    if (passed_over >= kPatience) node.payload = &node;  // to be given it
+    {
+      const std::scoped_lock guard(waiters_.guard);
+      std::uintptr_t found = owner_.load(std::memory_order_relaxed);
+      while (true) {
+        const bool free = (found & ~kWaited) == 0;
+        const std::uintptr_t wanted = free ? word_of(me) | found : found | kWaited;
+        // acquire, if it is taken here: pairs with the release in unlock().
+        if (!owner_.compare_exchange_weak(found, wanted, std::memory_order_acquire,
+                                          std::memory_order_relaxed)) {
+          continue;
+        }
+        if (!free) break;
+        place_.store(Carrier::of_this_thread(), std::memory_order_relaxed);
+        return true;
+      }
+      if (passed_over == 0) {
+        waiters_.push(node);
+      } else {
+        waiters_.push_front(node);  // it had its turn and keeps its place
       }
     }
-    waiters_.push(node);
+    if (waiter.wait(until) != detail::Wake::notified) {
+      const std::scoped_lock guard(waiters_.guard);
+      waiters_.remove(node);
+      // So that the word tells again of no waiters, and the next unlock() needs no guard.
+      if (waiters_.empty()) owner_.fetch_and(~kWaited, std::memory_order_relaxed);
+      return false;
+    }
+    if (owned() || try_lock()) return true;  // given by unlock(), or free for the taking
   }
-  if (waiter.wait(until) == detail::Wake::notified) return true;  // unlock() has made it so
-  const std::scoped_lock guard(waiters_.guard);
-  waiters_.remove(node);
-  // So that the word tells again of no waiters, and the next unlock() needs no guard.
-  if (waiters_.empty()) owner_.fetch_and(~kWaited, std::memory_order_relaxed);
-  return false;
 }
 
 void Mutex::unlock() {
@@ -105,13 +137,14 @@ void Mutex::unlock() {
   {
     const std::scoped_lock guard(waiters_.guard);
     next = waiters_.pop();
-    std::uintptr_t word = 0;
-    if (next != nullptr) {
-      word = word_of(next->waiter->identity()) | (waiters_.empty() ? 0 : kWaited);
+    std::uintptr_t word = waiters_.empty() ? 0 : kWaited;
+    if (next != nullptr && (next->payload != nullptr || is_here(*next->waiter))) {
+      word |= word_of(next->waiter->identity());
+      place_.store(next->waiter->carrier(), std::memory_order_relaxed);
     }
-    // release, if it is free now: as above. A new owner gets what we did by its wake-up.
-    // If nobody is left, the one whose wait just ended otherwise still uses the mutex, so
-    // nobody may destroy it before we have let go of the guard.
+    // release, if it is free now: as above. A new owner gets what we did by its wake-up. Who is
+    // left, waiting or just giving up or about to take it, still uses the mutex, so nobody
+    // may destroy it before we have let go of the guard.
     owner_.store(word, std::memory_order_release);
   }
   // Nothing of *this from here on: the woken one may unlock and destroy it.

@@ -117,7 +117,8 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
   const std::vector<int> cpus = carrier_cpus(options);
   carriers_.reserve(cpus.size());
   for (std::size_t i = 0; i < cpus.size(); ++i) {
-    carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options));
+    carriers_.push_back(
+        std::make_unique<Carrier>(*this, i, engine_->make_channel(), options, cpus.size() == 1));
   }
   // Threads last: they look at all carriers, so all of them must be there.
   threads_.reserve(cpus.size());
@@ -156,16 +157,22 @@ void RuntimeImpl::stop() noexcept {
   threads_.clear();
 }
 
+/// There is no count of living fibers, which all carriers would write, but two of each carrier
+/// that only grow. If all that had ended were read before all that had been spawned, and they are
+/// equal, then between the two nobody lived: fewer had been spawned then than were read, and
+/// more had ended. Whoever sees a fiber in the first sees it in the second (release and
+/// acquire of `finished`), and after stopping_ is set only living fibers spawn.
+///
+/// A carrier that sees the end rouses the others. One that goes to sleep has said so before it
+/// looks here (a full barrier), so of two that end the last fibers at the same time, and go
+/// to sleep, at least one sees both.
 bool RuntimeImpl::at_end() const noexcept {
-  // seq_cst both: a carrier that sleeps over one of them is roused by whoever wrote the
-  // later of the two: stop() or fiber_gone().
-  return stopping_.load(std::memory_order_seq_cst) && live_.load(std::memory_order_seq_cst) == 0;
-}
-
-void RuntimeImpl::fiber_gone() noexcept {
-  const std::size_t before = live_.fetch_sub(1, std::memory_order_seq_cst);
-  FLEXSC_EXPECT(before > 0);
-  if (before == 1 && stopping_.load(std::memory_order_seq_cst)) rouse_all();
+  if (!stopping_.load(std::memory_order_seq_cst)) return false;
+  std::uint64_t finished = 0;
+  for (const auto& carrier : carriers_) finished += carrier->finished();
+  std::uint64_t spawned = spawned_.load(std::memory_order_acquire);
+  for (const auto& carrier : carriers_) spawned += carrier->spawned();
+  return finished == spawned;
 }
 
 bool RuntimeImpl::any_fresh() const noexcept {
@@ -174,6 +181,7 @@ bool RuntimeImpl::any_fresh() const noexcept {
 }
 
 void RuntimeImpl::rouse_one() noexcept {
+  if (sleepers.load(std::memory_order_seq_cst) == 0) return;
   for (const auto& carrier : carriers_) {
     if (carrier->rouse()) return;
   }
@@ -183,32 +191,34 @@ void RuntimeImpl::rouse_all() noexcept {
   for (const auto& carrier : carriers_) carrier->rouse();
 }
 
-std::shared_ptr<FiberControl> RuntimeImpl::spawn(std::function<void()> body, SpawnOptions options) {
+FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& options) {
   Carrier* here = Carrier::of_this_thread();
   if (here != nullptr && &here->runtime() != this) here = nullptr;
 
-  auto fiber = std::make_shared<FiberControl>(std::move(body), std::move(options.name));
+  auto fiber = std::make_unique<FiberControl>(std::move(body), std::move(options.name));
   const std::size_t size =
       options.stack_bytes == 0 ? stack_size_ : stack_size_for(options.stack_bytes);
-  fiber->stack = here != nullptr ? here->take_stack(size) : stacks_.take(size);
-  fiber->self = fiber;
-
-  live_.fetch_add(1, std::memory_order_seq_cst);
-  spawned_.fetch_add(1, std::memory_order_relaxed);
-  if (here == nullptr) {
-    here =
-        carriers_[next_carrier_.fetch_add(1, std::memory_order_relaxed) % carriers_.size()].get();
+  if (here != nullptr) {
+    fiber->stack = here->take_stack(size);
+    here->push_own(*fiber);
+  } else {
+    fiber->stack = stacks_.take(size);
+    // Before it can end; at_end() acquires it.
+    spawned_.fetch_add(1, std::memory_order_release);
+    const std::size_t turn = next_carrier_.fetch_add(1, std::memory_order_relaxed);
+    carriers_[turn % carriers_.size()]->push_fresh(*fiber);
   }
-  here->push_fresh(*fiber);
-  return fiber;
+  return fiber.release();
 }
 
 RuntimeStats RuntimeImpl::stats() const noexcept {
   Carrier* here = Carrier::of_this_thread();
   if (here != nullptr && &here->runtime() == this) here->publish();
   RuntimeStats stats;
-  stats.spawned = spawned_.load(std::memory_order_relaxed);
   for (const auto& carrier : carriers_) carrier->add_stats(stats);
+  // After what has ended, so that it is never the smaller one.
+  stats.spawned = spawned_.load(std::memory_order_relaxed);
+  for (const auto& carrier : carriers_) stats.spawned += carrier->spawned();
   return stats;
 }
 

@@ -22,8 +22,7 @@ class RuntimeImpl {
   RuntimeImpl& operator=(const RuntimeImpl&) = delete;
   ~RuntimeImpl();
 
-  [[nodiscard]] std::shared_ptr<FiberControl> spawn(std::function<void()> body,
-                                                    SpawnOptions options);
+  [[nodiscard]] FiberControl* spawn(std::function<void()>&& body, SpawnOptions&& options);
   [[nodiscard]] RuntimeStats stats() const noexcept;
   [[nodiscard]] Engine& engine() noexcept { return *engine_; }
 
@@ -37,11 +36,13 @@ class RuntimeImpl {
   [[nodiscard]] bool any_fresh() const noexcept;
   /// Ends the sleep of one sleeping carrier, if there is any.
   void rouse_one() noexcept;
-  /// A fiber has ended and its stack is given back.
-  void fiber_gone() noexcept;
+  /// A carrier has seen the end and leaves: the others are to see it too.
+  void rouse_all() noexcept;
+  /// Carriers that sleep or are about to. Written with every sleep; seq_cst, as a spawn looks
+  /// at it first and only then at the flags of all carriers.
+  std::atomic<std::size_t> sleepers{0};
 
  private:
-  void rouse_all() noexcept;
   void stop() noexcept;
 
   const std::unique_ptr<Engine> engine_;
@@ -51,14 +52,12 @@ class RuntimeImpl {
   std::vector<std::thread> threads_;
 
   std::atomic<std::size_t> next_carrier_{0};  ///< relaxed: any turn will do
-  std::atomic<std::uint64_t> spawned_{0};     ///< relaxed: a number
-  // Both seq_cst: they take part in the sleeping handshake, see at_end().
-  std::atomic<std::size_t> live_{0};
-  std::atomic<bool> stopping_{false};
+  std::atomic<std::uint64_t> spawned_{0};     ///< by plain threads; see at_end()
+  std::atomic<bool> stopping_{false};         ///< seq_cst: see at_end()
 };
 
 /// Fiber::cancel(). From any thread.
-void request_cancel(const std::shared_ptr<FiberControl>& fiber) noexcept;
+void request_cancel(FiberControl& fiber) noexcept;
 
 /// Says which detached fiber threw, then ends the program as an uncaught exception does.
 [[noreturn]] void end_program(const FiberControl& fiber) noexcept;

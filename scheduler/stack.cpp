@@ -22,6 +22,8 @@ constexpr std::array<std::uint64_t, 4> kCanary = {0x464c455853432d31, 0xdeadbeef
 /// Stacks kept warm. Beyond that memory goes back to the system.
 constexpr std::size_t kKeepWarm = 1024;
 constexpr std::size_t kStacksPerSlab = 64;
+/// Of a page in the middle of a slab: the last bytes of the stack above. A multiple of 64.
+constexpr std::size_t kLastBytes = 64;
 /// Mappings that guards leave to the rest of the program: malloc, libraries, files.
 constexpr long kMappingsLeft = 8192;
 
@@ -72,11 +74,20 @@ void prepare(const Stack& stack) noexcept {
   }
 }
 
+/// Gives the memory of a stack in a slab back, but for the pages that it shares with others.
+void forget_contents(const Stack& stack) noexcept {
+  const auto page = static_cast<std::uintptr_t>(page_size());
+  const auto bottom = reinterpret_cast<std::uintptr_t>(stack.bottom);
+  const std::uintptr_t first = (bottom + page - 1) / page * page;
+  const std::uintptr_t last = (bottom + stack.size) / page * page;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 }  // namespace
 
-bool Stack::intact() const noexcept {
-  return guarded ||
-         std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
+bool Stack::canary_intact() const noexcept {
+  return std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
 }
 
 bool Stack::in_guard(const void* address) const noexcept {
@@ -138,13 +149,17 @@ Stack StackPool::take(std::size_t size) {
 Stack StackPool::from_slab() {
   const std::scoped_lock lock(mutex_);
   if (free_.empty()) {
-    const std::size_t bytes = pooled_size_ * kStacksPerSlab;
+    // A page more than the stacks, so that they begin within a page: the end of one (its canary)
+    // is then on the page with the top of the next one below, which is in use anyway. At its
+    // own page the canary would cost one for each stack.
+    const std::size_t bytes = pooled_size_ * kStacksPerSlab + page_size();
+    const std::size_t begin = page_size() - kLastBytes;
     std::byte* memory = map(bytes);
     if (memory == nullptr) throw std::bad_alloc();
     slabs_.push_back({memory, bytes, false, true});
     free_.reserve(free_.size() + kStacksPerSlab);
     for (std::size_t i = kStacksPerSlab; i-- > 0;) {
-      free_.push_back({memory + i * pooled_size_, pooled_size_, false, true});
+      free_.push_back({memory + begin + i * pooled_size_, pooled_size_, false, true});
     }
   }
   const Stack stack = free_.back();
@@ -159,7 +174,7 @@ void StackPool::give(Stack stack) noexcept {
   const std::scoped_lock lock(mutex_);
   const bool warm = free_.size() < kKeepWarm;
   if (!warm && !stack.in_slab) return unmap(stack);
-  if (!warm) madvise(stack.bottom, stack.size, MADV_DONTNEED);
+  if (!warm) forget_contents(stack);
   try {
     free_.push_back(stack);
   } catch (const std::bad_alloc&) {

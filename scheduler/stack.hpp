@@ -20,7 +20,8 @@ struct Stack {
 
   [[nodiscard]] std::byte* top() const noexcept { return bottom + size; }
   /// False when something has written over the end of an unguarded stack.
-  [[nodiscard]] bool intact() const noexcept;
+  [[nodiscard]] bool intact() const noexcept { return guarded || canary_intact(); }
+  [[nodiscard]] bool canary_intact() const noexcept;
   /// Whether `address` lies in the guard below.
   [[nodiscard]] bool in_guard(const void* address) const noexcept;
 };

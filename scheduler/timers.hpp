@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// The timers of one carrier: a pairing heap (Fredman, Sedgewick, Sleator and Tarjan, 1986) of
-/// timers that live on fibers' stacks.
+/// The timers of one carrier: a hierarchical timing wheel (Varghese and Lauck, 1987) of timers
+/// that live on fibers' stacks.
 ///
-/// Most timers are set for a time later than all others' and cancelled before it: both are a
-/// few instructions then, whatever the number of timers.
+/// Most timers are cancelled before their time. Setting and cancelling one touches its slot and
+/// its neighbours there, however many timers there are; no timer is compared with others before
+/// its time is near. Times are exact to the nanosecond: the wheel's tick only sorts roughly.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -23,7 +25,7 @@ class Timer {
   Timer(const Timer&) = delete;
   Timer& operator=(const Timer&) = delete;
 
-  /// Called by the carrier, outside of fibers, after the timer has left the heap.
+  /// Called by the carrier, outside of fibers, after the timer has left the wheel.
   virtual void expire() noexcept = 0;
 
   [[nodiscard]] bool pending() const noexcept { return pending_; }
@@ -32,36 +34,63 @@ class Timer {
   ~Timer() = default;
 
  private:
-  friend class TimerHeap;
+  friend class TimerWheel;
 
   Clock::time_point when_;
   std::uint64_t order_ = 0;  ///< equal times expire in the order of add()
-  Timer* child_ = nullptr;   ///< the first; none expires before this one
-  Timer* next_ = nullptr;    ///< sibling
-  Timer* before_ = nullptr;  ///< the sibling before, or the parent of a first child
+  Timer* next_ = nullptr;    ///< in the same slot
+  Timer* previous_ = nullptr;
+  std::uint8_t level_ = 0;
+  std::uint8_t slot_ = 0;
   bool pending_ = false;
 };
 
-/// Not synchronised. Allocates nothing. add() in constant time; remove() and the expiry of one
-/// timer in logarithmic time, amortised.
-class TimerHeap {
+/// Not synchronised. Allocates nothing.
+///
+/// Time is counted in ticks of 1024 ns; `now_` is the tick of the last expire(). A level has 64
+/// slots, one for each value of 6 bits of a tick. A timer is on the level of the highest 6 bits
+/// in which its tick differs from now_, in the slot of their value there. So on each level all
+/// timers are in slots after that of now_ (on the lowest also in it), and all of a lower level
+/// come before all of a higher one. When now_ comes to a slot, its timers move to lower levels.
+class TimerWheel {
  public:
-  [[nodiscard]] bool empty() const noexcept { return root_ == nullptr; }
-  /// When the next timer expires; there must be one.
-  [[nodiscard]] Clock::time_point next() const noexcept { return root_->when_; }
+  [[nodiscard]] bool empty() const noexcept { return levels_used_ == 0; }
+  /// When the next timer expires; where many are near the same time, maybe a little earlier.
+  /// There must be one.
+  [[nodiscard]] Clock::time_point next() const noexcept;
 
   void add(Timer& timer) noexcept;
   /// Takes a pending timer out.
   void remove(Timer& timer) noexcept;
-  /// Expires every timer whose time is not after `now`; returns how many.
+  /// Expires every timer whose time is not after `now`, in order; returns how many.
   std::size_t expire(Clock::time_point now) noexcept;
 
  private:
-  [[nodiscard]] static Timer* meld(Timer* a, Timer* b) noexcept;
-  [[nodiscard]] static Timer* meld_all(Timer* first) noexcept;
+  static constexpr unsigned kBits = 6;
+  static constexpr unsigned kSlots = 1U << kBits;
+  static constexpr unsigned kLevels = 9;  // 54 bits: all times that nanoseconds can tell
+  struct Level {
+    std::uint64_t used = 0;  ///< a bit for each slot that has timers
+    std::array<Timer*, kSlots> slots{};
+  };
+  struct Place {
+    unsigned level;
+    unsigned slot;
+  };
 
-  Timer* root_ = nullptr;
+  [[nodiscard]] static std::uint64_t tick_of(Clock::time_point time) noexcept;
+  /// The first slot that has timers.
+  [[nodiscard]] Place first() const noexcept;
+  [[nodiscard]] std::uint64_t start_of(Place place) const noexcept;
+  void insert(Timer& timer) noexcept;
+  /// Takes out those of a slot of the lowest level whose time has come, and expires them.
+  std::size_t expire_slot(unsigned slot, Clock::time_point now) noexcept;
+  [[nodiscard]] static Timer* sorted(Timer* list) noexcept;
+
+  std::uint64_t now_ = 0;
   std::uint64_t order_ = 0;
+  std::uint32_t levels_used_ = 0;  ///< a bit for each level that has timers
+  std::array<Level, kLevels> levels_{};
 };
 
 }  // namespace flexsc::detail

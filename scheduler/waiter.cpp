@@ -34,12 +34,18 @@ Waiter::Waiter(const char* what, const void* on) noexcept
   if (fiber_ == nullptr) thread_.emplace();
 }
 
+const Carrier* Waiter::carrier() const noexcept {
+  return fiber_ != nullptr ? fiber_->carrier : nullptr;
+}
+
 Wake Waiter::wait(Deadline until, Cancel cancel) noexcept {
   if (fiber_ == nullptr) return wait_in_thread(until);
-  const bool heeds = cancel == Cancel::heeded && fiber_->may_be_cancelled();
-  // If a waker was faster than this, it is waited for as always: its wake-up is on its way.
-  if (heeds && fiber_->cancel_wanted() && give_up(Wake::cancelled)) return Wake::cancelled;
   Carrier& carrier = *fiber_->carrier;
+  // Not under a shield, nor while an exception unwinds the fiber's stack: another one, thrown by
+  // a destructor, would end the program.
+  const bool heeds = cancel == Cancel::heeded && fiber_->shields == 0 && !carrier.unwinding();
+  // If a waker was faster than this, it is waited for as always: its wake-up is on its way.
+  if (heeds && fiber_->wanted_or_at_home() && give_up(Wake::cancelled)) return Wake::cancelled;
   fiber_->waits_on = this;
   fiber_->wait_heeds_cancel = heeds;
   // A wake() that came first is in the carrier's inbox, which is looked at only after this
@@ -70,13 +76,15 @@ Wake Waiter::wait_in_thread(Deadline until) noexcept {
 }
 
 bool Waiter::give_up(Wake how) noexcept {
-  if (word_ != nullptr) {
-    void* expected = this;
+  if (joined_ != nullptr) {
+    const auto self = reinterpret_cast<fiber_end::Word>(this);
     // relaxed: on success nobody else has looked at the waiter; on failure the waker's
     // wake-up orders what it did.
-    if (!word_->compare_exchange_strong(expected, otherwise_, std::memory_order_relaxed)) {
-      return false;
-    }
+    fiber_end::Word found = joined_->end.load(std::memory_order_relaxed);
+    do {
+      if ((found & ~fiber_end::bits) != self) return false;
+    } while (!joined_->end.compare_exchange_weak(
+        found, fiber_end::running | (found & fiber_end::bits), std::memory_order_relaxed));
   }
   return claim(how);
 }
@@ -101,6 +109,15 @@ void WaitList::push(WaitNode& node) noexcept {
   node.next = nullptr;
   (tail_ != nullptr ? tail_->next : head_) = &node;
   tail_ = &node;
+}
+
+void WaitList::push_front(WaitNode& node) noexcept {
+  FLEXSC_EXPECT(!node.queued);
+  node.queued = true;
+  node.previous = nullptr;
+  node.next = head_;
+  (head_ != nullptr ? head_->previous : tail_) = &node;
+  head_ = &node;
 }
 
 WaitNode* WaitList::pop() noexcept {

@@ -27,6 +27,7 @@
 
 namespace flexsc::detail {
 
+class Carrier;
 class FiberControl;
 
 /// Identity of the caller for ownership of a mutex: its fiber, or its thread. Even.
@@ -72,13 +73,14 @@ class Waiter {
   /// wake() is owed. By the waiter's own carrier or thread.
   [[nodiscard]] bool give_up(Wake how) noexcept;
 
-  /// For join(): the word in which this waiter is registered, and what it holds otherwise.
-  /// Giving up takes the waiter out first; if it is not there any more, its waker has it.
-  void registered_in(std::atomic<void*>& word, void* otherwise) noexcept {
-    word_ = &word;
-    otherwise_ = otherwise;
-  }
+  /// For join(): waits for the end of `fiber`, in whose `end` it is registered. Giving up
+  /// takes it out first; if it is not there any more, the waker has it.
+  void joins(FiberControl& fiber) noexcept { joined_ = &fiber; }
+  /// claim() by a waker that nobody can compete with.
+  void claim_alone() noexcept { how_.store(Wake::notified, std::memory_order_relaxed); }
 
+  /// Of the fiber that waits; null of a plain thread.
+  [[nodiscard]] const Carrier* carrier() const noexcept;
   [[nodiscard]] const void* identity() const noexcept { return identity_; }
   [[nodiscard]] const char* what() const noexcept { return what_; }
   [[nodiscard]] const void* on() const noexcept { return on_; }
@@ -91,8 +93,7 @@ class Waiter {
   const char* const what_;
   const void* const on_;
   std::atomic<Wake> how_{Wake::pending};
-  std::atomic<void*>* word_ = nullptr;
-  void* otherwise_ = nullptr;
+  FiberControl* joined_ = nullptr;
   std::optional<ThreadPark> thread_;  ///< in a plain thread
 };
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What `./run bench kernel` can measure, where, and what there is to compare it with."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import arithmetic
-from arithmetic import Figure
+import figures
+from figures import at_least, at_most
 
 
 @dataclass(frozen=True)
@@ -27,32 +28,9 @@ SERVING = "flexsc-bench-serving"
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a figure must reach and what it is to reach; more is better, or less is."""
+class Key(figures.Key):
+    """Its ground is a Ground."""
 
-    must: float
-    aim: float
-    more: bool
-
-
-def at_least(must: float, aim: float) -> Goal:
-    return Goal(must, aim, True)
-
-
-def at_most(must: float, aim: float) -> Goal:
-    return Goal(must, aim, False)
-
-
-@dataclass(frozen=True)
-class Key:
-    name: str
-    what: str
-    unit: str
-    ground: Ground
-    figure: Callable[[dict], Figure]  # from the program's samples
-    goal: Goal
-    seeds: str  # what systems before this one reached
-    seconds: float  # that it takes, for the estimate of what is left
     program: str = KERNEL
     needs: tuple[str, ...] = ()  # further programs of this machine
 

@@ -12,11 +12,12 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "tests/harness")]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "tests/harness")]
 
 # pylint: disable=wrong-import-position
 import accel  # noqa: E402
 import boot  # noqa: E402
+import figures  # noqa: E402
 import initramfs  # noqa: E402
 import kernels  # noqa: E402
 import keys  # noqa: E402
@@ -63,7 +64,7 @@ class Progress:
             self.now = 0.0
         elif part == 0 or time.monotonic() - self.shown >= SHOW_SECONDS:
             self.shown = time.monotonic()
-            print(f"  {name:<16} {part:4.0%}   about {report.duration(self.left())} left",
+            print(f"  {name:<16} {part:4.0%}   about {figures.duration(self.left())} left",
                   flush=True)
 
     def left(self) -> float:
@@ -141,12 +142,12 @@ def main(arguments: list[str]) -> int:
     boots = keys.by_ground(options.keys)
     progress = Progress(boots)
     print(f"{len(options.keys)} to measure in {len(boots)} guests, about "
-          f"{report.duration(progress.total)}", flush=True)
+          f"{figures.duration(progress.total)}", flush=True)
     samples = [measure(chosen[0], ground, program, names, options.quick, progress)
                for (ground, program), names in boots.items()]
-    figures = report.figures(samples)
+    found = report.figures(samples)
     if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
     print(report.text(samples))
     return 1 if any(each.errors or each.problems for each in samples) else 0
 

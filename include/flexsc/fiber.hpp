@@ -6,10 +6,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "flexsc/cancel.hpp"
@@ -61,12 +63,15 @@ struct RuntimeStats {
 class Fiber {
  public:
   Fiber() noexcept = default;
-  explicit Fiber(std::shared_ptr<detail::FiberControl> control) noexcept;
-  Fiber(Fiber&& other) noexcept = default;
+  /// Of a fiber that no other handle owns.
+  explicit Fiber(detail::FiberControl* control) noexcept : control_(control) {}
+  Fiber(Fiber&& other) noexcept : control_(std::exchange(other.control_, nullptr)) {}
   Fiber& operator=(Fiber&& other) noexcept;
-  ~Fiber();
+  ~Fiber() {
+    if (joinable()) std::terminate();
+  }
 
-  [[nodiscard]] bool joinable() const noexcept;
+  [[nodiscard]] bool joinable() const noexcept { return control_ != nullptr; }
   /// Waits for the fiber to end, parking a fiber or blocking a plain thread, and
   /// rethrows what it threw. A cancellation point: the handle then stays joinable.
   /// @throws std::system_error: not joinable (EINVAL; so also a second time), joining
@@ -91,7 +96,7 @@ class Fiber {
  private:
   [[nodiscard]] bool join_until_deadline(detail::Deadline until);
 
-  std::shared_ptr<detail::FiberControl> control_;
+  detail::FiberControl* control_ = nullptr;
 };
 
 /// Carriers and the engine they use. Thread-safe.

@@ -11,13 +11,18 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 #include "flexsc/detail/wait_queue.hpp"
 
 namespace flexsc {
 
-/// Fair: unlock() hands it to the longest waiting, so nobody starves. Not recursive.
-/// Without contention, locking and unlocking are one atomic instruction each.
+/// Not recursive. Without contention, locking and unlocking are one atomic instruction each.
+///
+/// Among fibers of one carrier it is first come, first served: unlock() hands it over. A waiter
+/// elsewhere would first have to be woken, while the mutex lies idle; so that one is woken to
+/// take it, and others may be faster. A waiter whom that happened to a few times is given it all
+/// the same: nobody starves.
 class Mutex {
  public:
   Mutex() noexcept = default;
@@ -52,6 +57,8 @@ class Mutex {
   /// Identity of the owner, or 0; the lowest bit: there may be waiters. Set with the queue's
   /// guard held; cleared by whoever finds the queue empty under it.
   std::atomic<std::uintptr_t> owner_{0};
+  /// The carrier on which the owner is, if it is a fiber. A hint: relaxed, maybe old.
+  std::atomic<const void*> place_{nullptr};
   detail::WaitQueue waiters_;
 };
 

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 
 from paths import ROOT
 
-sys.path.insert(0, str(ROOT / "bench/kernel"))
+sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 
 # pylint: disable=wrong-import-position
 import arithmetic  # noqa: E402

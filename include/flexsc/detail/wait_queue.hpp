@@ -20,6 +20,7 @@ class WaitList {
   ~WaitList() = default;
 
   void push(WaitNode& node) noexcept;
+  void push_front(WaitNode& node) noexcept;
   /// Takes off the longest waiting whose wait ends by this, or null; those whose wait has
   /// ended otherwise are taken off on the way. The caller owes it Waiter::wake(), after it
   /// has let the guard go.

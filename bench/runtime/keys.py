@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""What `./run bench runtime` can measure, and what there is to compare it with."""
+
+import arithmetic
+from figures import Key, at_least, at_most
+
+ONE_THREAD = "time of one thread"
+WALL = "wall clock"
+MEMORY = "resident memory"
+
+BOOST = "Boost.Fiber 1.81"
+
+# The first side of a key is ours. A ratio is the other's time by ours.
+SIDES = {"switch": "boost", "spawn": "boost", "spawn_thread": "threads", "mutex": "boost",
+         "timers": "boost", "parked_bytes": None}
+
+
+def _times(samples: dict) -> arithmetic.Figure:
+    return arithmetic.figure([other / ours for ours, other in samples["pairs"]])
+
+
+KEYS: dict[str, Key] = {key.name: key for key in (
+    Key("switch", f"yields between two fibers, as many times faster than {BOOST}", "ratio",
+        ONE_THREAD, _times, at_least(3, 8), "1 (Boost.Fiber)", 4),
+    Key("spawn", f"a fiber spawned and joined, as many times faster than {BOOST}", "ratio",
+        ONE_THREAD, _times, at_least(5, 10), "1 (Boost.Fiber)", 4),
+    Key("spawn_thread", "the same against std::thread", "ratio", WALL, _times, at_least(50, 200),
+        "1 (threads)", 4),
+    Key("mutex", f"a mutex taken by two fibers on two CPUs, as many times faster than {BOOST}",
+        "ratio", WALL, _times, at_least(2, 4), "1 (Boost.Fiber)", 6),
+    Key("parked_bytes", "resident bytes of each of 200,000 parked fibers", "bytes", MEMORY,
+        arithmetic.count, at_most(6 * 1024, 4.5 * 1024), "above 8192 (a stack and a descriptor)", 15),
+    Key("timers", f"100,000 timed waits begun and ended early, as many times faster than {BOOST}",
+        "ratio", ONE_THREAD, _times, at_least(3, 10), "1 (Boost.Fiber)", 20),
+)}

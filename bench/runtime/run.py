@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Measures the fiber runtime on this machine, beside Boost.Fiber and threads."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "tests/harness")]
+
+# pylint: disable=wrong-import-position
+import figures  # noqa: E402
+import keys  # noqa: E402
+from paths import BUILD, HarnessError  # noqa: E402
+
+PROGRAM = BUILD / "bin/flexsc-bench-runtime"
+PAIRS = 15
+QUICK_PAIRS = 2
+MEMORY_SAMPLES = 3
+LIMIT_SECONDS = 300
+
+
+def ground(key: figures.Key) -> str:
+    return f"{key.ground}, {os.cpu_count()} CPUs, Linux {os.uname().release}"
+
+
+def sample(name: str, side: str) -> float:
+    """One sample of one side, in a process of its own: neither finds what the other has left."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "sample.json"
+        done = subprocess.run(
+            [PROGRAM, f"--benchmark_filter=^{name}/{side}/", f"--benchmark_out={file}",
+             "--benchmark_out_format=json"], check=False, capture_output=True, text=True,
+            timeout=LIMIT_SECONDS)
+        if done.returncode != 0 or not file.exists():
+            raise HarnessError(f"{name}/{side} ended with {done.returncode}: {done.stderr[-500:]}")
+        found = json.loads(file.read_text())["benchmarks"]
+    if len(found) != 1:
+        raise HarnessError(f"{name}/{side} gave {len(found)} samples")
+    return found[0].get("bytes", found[0]["real_time"])
+
+
+def measure(name: str, pairs: int) -> dict:
+    """What the arithmetic takes: pairs of neighbours in time, or values."""
+    other = keys.SIDES[name]
+    if other is None:
+        return {"values": [sample(name, "flexsc") for _ in range(min(pairs, MEMORY_SAMPLES))]}
+    return {"pairs": [[sample(name, "flexsc"), sample(name, other)] for _ in range(pairs)]}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    listed = "\n".join(f"  {key.name:<14} {key.what}" for key in keys.KEYS.values())
+    parser = argparse.ArgumentParser(
+        prog="./run bench runtime", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"keys (default: all):\n{listed}\n\n"
+               "The status is 0 if everything could be measured, whatever the figures are.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--quick", action="store_true",
+                        help="a few samples only: whether it works, not how well")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help="what to measure")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.keys if name not in keys.KEYS]
+    if unknown:
+        parser.error(f"there is no key {', '.join(unknown)}; --help lists them")
+    options.keys = list(dict.fromkeys(options.keys)) or list(keys.KEYS)
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    options = parse(arguments)
+    if os.getloadavg()[0] > 0.5:
+        print(f"this machine is busy (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs): "
+              "expect a wide spread", flush=True)
+    measured: list[figures.Measured] = []
+    errors = []
+    for name in options.keys:
+        key = keys.KEYS[name]
+        print(f"  {name:<14} about {figures.duration(key.seconds)}", flush=True)
+        try:
+            measured.append((key, measure(name, QUICK_PAIRS if options.quick else PAIRS)))
+        except (HarnessError, OSError, subprocess.TimeoutExpired) as error:
+            errors.append(f"FAILED: {name}: {error}")
+    if options.json is not None:
+        found = {key.name: figures.entry(key, result, ground(key)) for key, result in measured}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    parts = [figures.lines(measured),
+             [figures.explanation(key, result) for key, result in measured], errors]
+    print("\n" + "\n\n".join("\n".join(part) for part in parts if part))
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except HarnessError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
