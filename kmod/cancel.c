@@ -159,13 +159,12 @@ static unsigned int cancel_posted(const struct cancel_request *request)
 static bool has_claimed(const struct cancel_request *request,
 			const struct flexsc_exec *exec)
 {
-	struct flexsc_client_header *header = request->client->header;
+	struct flexsc_words *words = request->client->header->submission;
 	u64 *claiming = READ_ONCE(exec->claiming);
 	unsigned int page, bit;
 	u64 claim;
 
-	if (claiming >= &header->submission[0].page[0] &&
-	    claiming < &header->submission[FLEXSC_QUEUES].page[0])
+	if (claiming >= (u64 *)words && claiming < (u64 *)(words + FLEXSC_QUEUES))
 		return true;
 	/* claiming before claim; the executor has the other order. */
 	smp_rmb();

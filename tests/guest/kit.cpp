@@ -2,6 +2,7 @@
 #include "kit.hpp"
 
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 #include <atomic>
 #include <bit>
@@ -22,6 +23,13 @@ long checked(long result, const char* what) {
 }
 
 }  // namespace
+
+std::chrono::seconds long_time() {
+  utsname kernel{};
+  const bool checks =
+      ::uname(&kernel) == 0 && std::string(kernel.release).find("-flexsc-") != std::string::npos;
+  return checks ? 600s : 60s;
+}
 
 bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit) {
   const auto end = std::chrono::steady_clock::now() + limit;

@@ -35,9 +35,10 @@ struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// How long anything that must happen may take. Emulated machines are slow; nothing waits this
-/// long unless it is broken.
-inline constexpr auto kLong = 60s;
+/// How long anything that must happen may take. Emulated machines are slow, and more so with a
+/// kernel that checks everything it does; nothing waits this long unless it is broken.
+std::chrono::seconds long_time();
+inline const std::chrono::seconds kLong = long_time();
 
 /// Polls until condition() holds. False: it never did.
 bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit = kLong);

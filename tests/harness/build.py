@@ -24,13 +24,24 @@ def run(command: list[str], failure: str) -> None:
         raise HarnessError(failure)
 
 
-def build(variant: str, prefix: Sequence[str] = ()) -> Path:
-    """The prefix is for what the build itself runs: test programs, to list their cases."""
+def configure(variant: str) -> Path:
     dest = folder(variant)
     run(["cmake", "-S", str(ROOT), "-B", str(dest), "-G", "Ninja", "--log-level=WARNING",
          f"-DFLEXSC_SANITIZE={SANITIZERS[variant]}"],
         f"cmake could not configure {dest}: its message is above (a missing package: "
         "`./run setup`; a stale cache: `./run clean`)")
+    return dest
+
+
+def target(name: str) -> None:
+    """One program of the plain build."""
+    run(["ninja", "-C", str(configure("plain")), name],
+        f"{name} does not build: the compiler's messages are above")
+
+
+def build(variant: str, prefix: Sequence[str] = ()) -> Path:
+    """The prefix is for what the build itself runs: test programs, to list their cases."""
+    dest = configure(variant)
     run([*prefix, "ninja", "-C", str(dest)],
         f"the {variant} build failed: the compiler's messages are above")
     return dest

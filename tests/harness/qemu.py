@@ -54,6 +54,9 @@ def kernel_line(machine: Machine) -> str:
     if not machine.icount:
         # Otherwise 6.1 falls back to the HPET, and every look at the clock is a slow device access.
         words.append("tsc=reliable")
+    if machine.kernel.slow:
+        # An emulated CPU that checks every access, on a host that has other things to do.
+        words.append("watchdog_thresh=60")
     return " ".join([*words, *machine.append.split()])
 
 

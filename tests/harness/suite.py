@@ -48,6 +48,9 @@ SUITES: tuple[Suite, ...] = (
                 for program in ("libflexsc-tests", "scheduler-test", "intercept-test"))),
     # The server's models on engine kernel.
     Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel'",), cpus=3),
+    # Random use by many processes, to which random things happen. `./run stress` does more of it.
+    Suite("stress", ("flexsc-stress --seed 1 --operations 8000",
+                     "flexsc-stress --seed 2 --operations 3000 --processes 12"), gtest=False),
     # That every key can be measured; here the figures mean nothing.
     Suite("benchmarks", (
         "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
@@ -64,6 +67,7 @@ DEBUG_SUITES: tuple[Suite, ...] = (
     Suite("checked-kernel", (
         "flexsc-guest-tests --gtest_filter='Abi.*:Narrow.*:Limits.*:Garbage*:Close*:Stop*:Death*:"
         "Identity*:Seccomp*:Chain*:Arming*:Cancel.*:Deadline.*:Help*:PoolChange*:Flush*'",)),
+    Suite("checked-stress", ("flexsc-stress --seed 3 --operations 4000",), gtest=False),
 )
 SLOWER = 5  # what takes so long on a usual kernel takes at most so many times longer on that one
 
