@@ -36,15 +36,25 @@ class Progress:
     """How far all guests are, from what the programs say and from what each key usually takes."""
 
     def __init__(self, boots: dict[tuple[keys.Ground, str], list[str]]) -> None:
-        self.total = sum(BOOT_SECONDS + sum(map(keys.seconds, names)) for names in boots.values())
+        self.total = sum(guest_seconds(names) for names in boots.values())
         self.done = 0.0  # of total, by guests that booted and keys that are over
         self.now = 0.0  # of total, by the key that runs
+        self.running = ""  # that key
         self.booting = False
+        self.at_end = 0.0  # what done will be when this guest is over
         self.begun = time.monotonic()
         self.shown = 0.0
 
-    def next_guest(self) -> None:
+    def next_guest(self, names: list[str]) -> None:
+        self.at_end = self.done + guest_seconds(names)
         self.booting = True
+
+    def guest_over(self) -> None:
+        """However it ended: what it did not do will not be done."""
+        self.done = self.at_end
+        self.now = 0.0
+        self.running = ""
+        self.booting = False
 
     def line(self, text: str) -> None:
         """A line of the guest: progress, or something to show."""
@@ -58,10 +68,12 @@ class Progress:
         if self.booting:
             self.done += BOOT_SECONDS
             self.booting = False
+        self.running = name
         self.now = part * keys.seconds(name)
         if part == 1:
             self.done += self.now
             self.now = 0.0
+            self.running = ""
         elif part == 0 or time.monotonic() - self.shown >= SHOW_SECONDS:
             self.shown = time.monotonic()
             print(f"  {name:<16} {part:4.0%}   about {figures.duration(self.left())} left",
@@ -71,6 +83,29 @@ class Progress:
         """Seconds, by the pace so far; early on, by the usual one."""
         elapsed, done = time.monotonic() - self.begun, self.done + self.now
         return (self.total - done) * (elapsed + TRUST_SECONDS) / (done + TRUST_SECONDS)
+
+
+def guest_seconds(names: list[str]) -> float:
+    return BOOT_SECONDS + sum(map(keys.seconds, names))
+
+
+def lost(outcome: boot.Outcome, running: str) -> str:
+    """Why a guest left no samples. The program writes them when it has taken all of them."""
+    if outcome.timed_out:
+        how = "the guest was stopped at its time limit"
+    elif outcome.exit_status is None:
+        how = "the guest died"
+    else:
+        how = f"the program ended with status {outcome.exit_status}"
+    return f"no samples: {how}{f' in {running}' if running else ''}, see {outcome.log}"
+
+
+def read_samples(file: Path) -> dict | None:
+    """What the program wrote; None if it did not, or not to the end."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def ground_text(machine: qemu.Machine) -> str:
@@ -100,15 +135,16 @@ def measure(kernel: kernels.Kernel, ground: keys.Ground, program: str, names: li
               "expect a wide spread", flush=True)
     words = [program, *(["--quick"] if quick else []), "--json", "/out/samples.json", *names]
     payload = initramfs.Payload(" ".join(words), host_programs(names), module=kmod.build(kernel))
-    progress.next_guest()
+    progress.next_guest(names)
     with tempfile.TemporaryDirectory() as folder:
         outcome = boot.boot(boot.Run(f"bench-{names[0]}", machine, payload, LIMIT_SECONDS,
                                      Path(folder), show=progress.line))
-        file = Path(folder) / "samples.json"
-        read = json.loads(file.read_text()) if file.exists() else {"results": {}, "errors": {}}
+        read = read_samples(Path(folder) / "samples.json")
+    why = lost(outcome, progress.running)
+    progress.guest_over()
+    read = read or {"results": {}, "errors": {}}
     results = {name: read["results"][name] for name in names if name in read["results"]}
-    lost = f"no samples (exit {outcome.exit_status}), see {outcome.log}"
-    errors = {name: read["errors"].get(name, lost) for name in names if name not in results}
+    errors = {name: read["errors"].get(name, why) for name in names if name not in results}
     return report.Samples(text, results, errors, outcome.problems)
 
 

@@ -3,8 +3,10 @@
 
 import io
 import sys
+import tempfile
 import unittest
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from paths import ROOT
 
@@ -12,6 +14,7 @@ sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 
 # pylint: disable=wrong-import-position
 import arithmetic  # noqa: E402
+import boot  # noqa: E402
 import keys  # noqa: E402
 import report  # noqa: E402
 import run as bench  # noqa: E402
@@ -127,12 +130,48 @@ class Runner(unittest.TestCase):
     def test_progress_knows_what_is_left(self) -> None:
         progress = bench.Progress(keys.by_ground(["flush64", "parked"]))
         with redirect_stdout(io.StringIO()) as out:
-            progress.next_guest()
+            progress.next_guest(["flush64"])
             for line in ("progress flush64 0.00", "progress flush64 1.00", "a word", "[kernel] x"):
                 progress.line(line)
         self.assertRegex(out.getvalue(), r"\A  flush64 +0%   about \d+ s left\na word\n\Z")
         self.assertEqual(progress.done, bench.BOOT_SECONDS + keys.seconds("flush64"))
         self.assertLess(progress.left(), progress.total)
+
+    def test_a_lost_guest_leaves_nothing_to_wait_for(self) -> None:
+        progress = bench.Progress(keys.by_ground(["flush64", "copy512", "parked"]))
+        with redirect_stdout(io.StringIO()):
+            progress.next_guest(["flush64", "copy512"])
+            progress.line("progress flush64 1.00")
+            progress.line("progress copy512 0.50")
+            self.assertEqual(progress.running, "copy512")
+            progress.guest_over()
+            rest = bench.BOOT_SECONDS + keys.seconds("parked")
+            self.assertEqual(progress.total - progress.done - progress.now, rest)
+            self.assertEqual(progress.running, "")
+            # One that does not even boot.
+            progress.next_guest(["parked"])
+            progress.guest_over()
+        self.assertEqual(progress.done, progress.total)
+        self.assertEqual(progress.left(), 0)
+
+    def test_why_there_are_no_samples(self) -> None:
+        log = Path("/log")
+        for outcome, running, expected in (
+                (boot.Outcome(None, [], 900, log, timed_out=True), "parked",
+                 "no samples: the guest was stopped at its time limit in parked, see /log"),
+                (boot.Outcome(None, [], 9, log), "", "no samples: the guest died, see /log"),
+                (boot.Outcome(139, [], 9, log), "copy512",
+                 "no samples: the program ended with status 139 in copy512, see /log")):
+            self.assertEqual(bench.lost(outcome, running), expected)
+
+    def test_samples_that_did_not_arrive_are_none(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "samples.json"
+            self.assertIsNone(bench.read_samples(file))
+            file.write_text('{"results": {"flush64": {"pa')
+            self.assertIsNone(bench.read_samples(file))
+            file.write_text('{"results": {}, "errors": {}}')
+            self.assertEqual(bench.read_samples(file), {"results": {}, "errors": {}})
 
 
 if __name__ == "__main__":
