@@ -50,12 +50,16 @@ def duration(seconds: float) -> str:
 
 def entry(key: Key, result: dict, ground: str) -> dict:
     """Of the file of --json."""
-    figure = key.figure(result)
-    found = {"value": figure.value, "unit": key.unit, "spread": list(figure.spread),
-             "pairs": figure.pairs, "ground": ground}
-    if "about" in result:
-        found["about"] = result["about"]
+    found = {**content(key, result), "unit": key.unit, "ground": ground}
+    if "otherwise" in result:
+        found["otherwise"] = content(key, result["otherwise"])
     return found
+
+
+def content(key: Key, result: dict) -> dict:
+    figure = key.figure(result)
+    found = {"value": figure.value, "spread": list(figure.spread), "pairs": figure.pairs}
+    return {**found, "about": result["about"]} if "about" in result else found
 
 
 def number(value: float | None) -> str:
@@ -100,12 +104,21 @@ def lines(measured: Iterable[Measured]) -> list[str]:
     return aligned(cells) if len(cells) > 1 else []
 
 
-def explanation(key: Key, result: dict) -> str:
-    """What a figure means, and the medians behind it."""
-    parts = [key.what]
+def details(result: dict) -> list[str]:
+    """The medians behind a figure, and what else the program says."""
+    parts = []
     if "pairs" in result:
         ours, other = (statistics.median(pair[i] for pair in result["pairs"]) for i in range(2))
         parts.append(f"{ours:,.1f} against {other:,.1f}")
-    parts += [f"{what.replace('_', ' ')} {value}" for what, value in
-              result.get("about", {}).items() if value != ""]
-    return f"{key.name}: {'; '.join(parts)}"
+    return parts + [f"{what.replace('_', ' ')} {value}" for what, value in
+                    result.get("about", {}).items() if value != ""]
+
+
+def explanation(key: Key, result: dict) -> str:
+    """What a figure means, and what is behind it."""
+    text = "; ".join([key.what, *details(result)])
+    if "otherwise" in result:
+        figure = key.figure(result["otherwise"])
+        text += (f"; otherwise {number(figure.value)} ({spread(figure)}): "
+                 f"{'; '.join(details(result['otherwise']))}")
+    return f"{key.name}: {text}"

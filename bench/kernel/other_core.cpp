@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 // A worker that polls on another CPU, and an application that polls for its results: no crossing at
 // all. Wall-clock time, in pairs with direct calls.
-#include <sched.h>
-#include <cerrno>
-
+#include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cmath>
+#include <ctime>
+#include <functional>
+#include <map>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "device.hpp"
+#include "exchange.hpp"
 #include "measurements.hpp"
 
 namespace flexsc::bench {
@@ -18,32 +24,22 @@ using nlohmann::json;
 namespace {
 
 // A sample is short, so that most of them see no other process take a CPU away, and there are many.
-constexpr unsigned kPairs = 201;
+constexpr unsigned kRounds = 20;
+constexpr unsigned kPairs = 10;   // of a round, for each size
 constexpr unsigned kCalls = 256;  // of a sample
 constexpr std::array kSizes = {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 12U, 16U, 32U, 64U};
-constexpr unsigned kPatience = 1U << 30;  // looks at the completion bits
-constexpr int kApplicationCpu = 0;
-constexpr int kWorkerCpu = 1;
+constexpr double kPatience = 60e9;     // ns, for a batch
+constexpr unsigned kLooks = 1U << 20;  // at the completion bits, between two at the clock
+constexpr double kSearch = 90e9;       // ns, until the CPUs are near each other
+constexpr double kGiveUp = 300e9;      // ns, until they stayed where they are for some rounds
 
-/// The calling thread on one CPU, for as long as this lives.
-class Pinned {
- public:
-  explicit Pinned(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(static_cast<std::size_t>(cpu), &set);
-    if (::sched_getaffinity(0, sizeof before_, &before_) < 0 ||
-        ::sched_setaffinity(0, sizeof set, &set) < 0) {
-      fail("pinning to CPU " + std::to_string(cpu), errno);
-    }
-  }
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-  ~Pinned() { ::sched_setaffinity(0, sizeof before_, &before_); }
-
- private:
-  cpu_set_t before_{};
-};
+/// The time of a direct call, in ns.
+double direct() {
+  return timed([] {
+           for (unsigned i = 0; i < kCalls; ++i) (void)enter(FLEXSC_NR_NOP);
+         }) /
+         kCalls;
+}
 
 class Pair {
  public:
@@ -53,13 +49,6 @@ class Pair {
             {.concurrency = 1, .spin_us = FLEXSC_MAX_SPIN_US, .cpus = {kWorkerCpu}})),
         pinned_(kApplicationCpu) {}
 
-  double direct() {
-    return timed([] {
-             for (unsigned i = 0; i < kCalls; ++i) (void)enter(FLEXSC_NR_NOP);
-           }) /
-           kCalls;
-  }
-
   double batches(unsigned size) {
     const unsigned count = (kCalls + size - 1) / size;
     bool right = true;
@@ -68,7 +57,7 @@ class Pair {
       for (unsigned i = 0; i < count; ++i) {
         fill<FLEXSC_NR_NOP>(client_.entry(0), size);
         client_.submit(pool_, 0, size);
-        right &= poll(size);
+        poll(size);
         right &= client_.take(0, size);
         sum += sum_results(client_.entry(0), size);
       }
@@ -81,23 +70,34 @@ class Pair {
 
   json compare(Context& context, unsigned size) {
     return alternate(
-        context.samples(kPairs), [&] { return batches(size); }, [&] { return direct(); });
+        context.samples(kPairs), [&] { return batches(size); }, direct);
   }
-
-  /// Calls that found the worker asleep and had to ring.
-  [[nodiscard]] __u64 doorbells() const { return group_.stats().doorbells; }
 
  private:
   /// Until all bits of a batch are set. Without `pause`, with which an emulator leaves the code of
   /// this CPU for much longer than a processor rests.
-  [[nodiscard]] bool poll(unsigned size) const {
+  void poll(unsigned size) const {
     const __u64 all = ~__u64{0} >> (FLEXSC_PAGE_ENTRIES - size);
     std::atomic_ref word(client_.header().completion.page[0]);
-    for (unsigned i = 0; i < kPatience; ++i) {
-      // Relaxed: take() acquires them.
-      if (word.load(std::memory_order_relaxed) == all) return true;
+    double begun = 0;
+    // Relaxed: take() acquires them.
+    for (unsigned i = 1; word.load(std::memory_order_relaxed) != all; ++i) {
+      if (i % kLooks == 0) be_patient(begun);
     }
-    return false;
+  }
+
+  /// Gives up with what there is to know, if it took too long.
+  [[gnu::cold]] void be_patient(double& begun) const {
+    if (begun == 0) begun = now();
+    if (now() - begun < kPatience) return;
+    const flexsc_stats stats = group_.stats();
+    throw std::runtime_error(
+        "a batch did not complete: submission " +
+        std::to_string(client_.header().submission[pool_].page[0]) + ", completion " +
+        std::to_string(client_.header().completion.page[0]) + ", need_doorbell " +
+        std::to_string(client_.header().need_doorbell[pool_].value) + ", running " +
+        std::to_string(stats.running) + " of " + std::to_string(stats.workers) + ", parks " +
+        std::to_string(stats.parks) + ", wakes " + std::to_string(stats.wakes));
   }
 
   Group group_;
@@ -106,25 +106,105 @@ class Pair {
   Pinned pinned_;
 };
 
-}  // namespace
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<long>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
 
-json breakeven_other(Context& context) {
-  Pair pair;
-  json result;
-  unsigned done = 0;
-  for (const unsigned size : kSizes) {
-    result["batches"][std::to_string(size)] = pair.compare(context, size);
-    context.progress(static_cast<double>(++done) / kSizes.size());
+/// Rounds of samples while the CPUs had one distance.
+class Distance {
+ public:
+  void add(const json& pairs_of_sizes, double exchange) {
+    exchanges_.push_back(exchange);
+    for (const auto& [size, pairs] : pairs_of_sizes.items()) {
+      auto& all = samples_[size];
+      for (const json& pair : pairs) all.push_back({pair[0].get<double>(), pair[1].get<double>()});
+    }
   }
-  result["about"]["doorbells"] = pair.doorbells();
+  [[nodiscard]] unsigned rounds() const { return static_cast<unsigned>(exchanges_.size()); }
+  /// Pairs by size.
+  [[nodiscard]] json samples() const { return samples_; }
+  [[nodiscard]] json about(const char* name) const {
+    return {
+        {"CPUs", name}, {"bare_exchange_ns", std::round(median(exchanges_))}, {"rounds", rounds()}};
+  }
+
+ private:
+  std::map<std::string, std::vector<std::array<double, 2>>> samples_;
+  std::vector<double> exchanges_;
+};
+
+struct Round {
+  json pairs;       // by size
+  double nearest;   // of the exchanges before and after, in ns
+  double farthest;  // likewise
+};
+
+Round measure_round(Context& context, std::span<const unsigned> sizes) {
+  const double before = Exchange().measure();
+  json pairs;
+  {
+    Pair pair;
+    for (const unsigned size : sizes) pairs[std::to_string(size)] = pair.compare(context, size);
+  }
+  const double after = Exchange().measure();
+  return {std::move(pairs), std::min(before, after), std::max(before, after)};
+}
+
+void rest() {
+  const timespec time{0, 200'000'000};
+  ::nanosleep(&time, nullptr);
+}
+
+/// The host of an emulated machine decides whether two of its CPUs are near each other, and moves
+/// them. They are called near if an exchange between them takes less than a direct call. Where it
+/// takes more, that is all that the samples show, so those of near CPUs are the result, if there
+/// are any within a while; the others come with it.
+json measure(Context& context, std::span<const unsigned> sizes,
+             const std::function<json(const json&)>& as_samples) {
+  const unsigned wanted = context.samples(kRounds, 1);
+  const double search = context.quick() ? 0 : kSearch;
+  const double begun = now();
+  std::vector<double> calls(kPairs);
+  for (double& call : calls) call = direct();
+  const double limit = median(calls);
+  Distance near;
+  Distance far;
+  const auto within = [begun](double time) { return now() - begun < time; };
+  while (near.rounds() < wanted && within(far.rounds() < wanted ? kGiveUp : search)) {
+    // What a round is like is known after it: one during which they moved does not count.
+    if (far.rounds() >= wanted && Exchange().measure() > limit) {
+      rest();
+      context.progress((now() - begun) / search);
+      continue;
+    }
+    const Round round = measure_round(context, sizes);
+    if (round.farthest <= limit) near.add(round.pairs, round.farthest);
+    if (round.nearest > limit) far.add(round.pairs, round.nearest);
+    context.progress(static_cast<double>(near.rounds()) / wanted);
+  }
+  if (near.rounds() + far.rounds() == 0)
+    throw std::runtime_error("the CPUs are moved all the time");
+  const bool have_near = near.rounds() > 0;
+  json result = as_samples((have_near ? near : far).samples());
+  result["about"] = have_near ? near.about("near") : far.about("far");
+  if (have_near && far.rounds() > 0) {
+    result["otherwise"] = as_samples(far.samples());
+    result["otherwise"]["about"] = far.about("far");
+  }
   return result;
 }
 
+}  // namespace
+
+json breakeven_other(Context& context) {
+  return measure(context, kSizes, [](const json& samples) { return json{{"batches", samples}}; });
+}
+
 json single_other(Context& context) {
-  Pair pair;
-  json result = {{"pairs", pair.compare(context, 1)}};
-  result["about"]["doorbells"] = pair.doorbells();
-  return result;
+  constexpr std::array one = {1U};
+  return measure(context, one, [](const json& samples) { return json{{"pairs", samples["1"]}}; });
 }
 
 }  // namespace flexsc::bench

@@ -65,7 +65,8 @@ nlohmann::json alternate(unsigned pairs, A&& a, B&& b) {
 struct Measurement {
   const char* key;
   /// Returns one of: {"pairs": [[a, b], ...]}, {"batches": {"SIZE": pairs, ...}},
-  /// {"values": [...]}, {"table": [...]}; and what else there is to say under "about".
+  /// {"values": [...]}, {"table": [...]}; and what else there is to say under "about". Samples of
+  /// the same that were taken under other conditions go under "otherwise", with their "about".
   nlohmann::json (*measure)(Context&);
 };
 

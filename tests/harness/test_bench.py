@@ -111,6 +111,17 @@ class Report(unittest.TestCase):
         self.assertIn("FAILED: single_other: it broke", text)
         self.assertIn("PROBLEM: the kernel said: BUG", text)
 
+    def test_samples_under_other_conditions_are_told_too(self) -> None:
+        result = {"pairs": [[30, 20]] * 5, "about": {"CPUs": "near"},
+                  "otherwise": {"pairs": [[80, 20]] * 5, "about": {"CPUs": "far"}}}
+        samples = [report.Samples("here", {"single_other": result}, {}, [])]
+        text = report.text(samples)
+        self.assertRegex(text, r"single_other +1\.500 +1\.500 ")
+        self.assertIn("30.0 against 20.0; CPUs near; otherwise 4 (4): 80.0 against 20.0; CPUs far",
+                      text)
+        self.assertEqual(report.figures(samples)["single_other"]["otherwise"],
+                         {"value": 4, "spread": [4, 4], "pairs": 5, "about": {"CPUs": "far"}})
+
     def test_lines_of_the_table_of_calls_are_medians(self) -> None:
         lines = [{"call": "no-op", "how": "flush", "batches": {"1": [7, 9, 8], "64": [2, 2, 2]}}]
         text = report.text([report.Samples("here", {"table": {"table": lines}}, {}, [])])
