@@ -67,7 +67,7 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 			continue;
 		if (from >= pos)
 			return -EINVAL;
-		member->position[i] = from;
+		member->position[i] = array_index_nospec(from, pos);
 	}
 	/* Arguments that are results are judged when they are there. */
 	if ((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS &&
@@ -259,6 +259,10 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 		return op->end;
 	if (exec->worker && unlikely(signal_pending(current)) &&
 	    flexsc_exec_resume(exec))
+		return -FLEXSC_E_STOPPED;
+	/* The call before may have slept for long since the claim was judged. */
+	if (exec->worker && op->made &&
+	    !flexsc_identity_holds(op->client->group))
 		return -FLEXSC_E_STOPPED;
 	if (member->from)
 		bind_results(op, member);

@@ -223,6 +223,7 @@ int flexsc_params_put(void __user *arg, void *params, size_t ksize, u32 size);
 void flexsc_group_put(struct flexsc_group *group);
 void flexsc_group_stop(struct flexsc_group *group, enum flexsc_state why);
 enum flexsc_state flexsc_group_identity(struct flexsc_group *group);
+bool flexsc_identity_holds(struct flexsc_group *group);
 
 /* Pools come into being before nr_pools counts them, and stay. */
 static inline unsigned int flexsc_group_pools(const struct flexsc_group *group)

@@ -86,6 +86,17 @@ void flexsc_group_stop(struct flexsc_group *group, enum flexsc_state why)
 	raw_spin_unlock_irqrestore(&group->lock, flags);
 }
 
+/* Whether the owner still is who it was; if not, the group stops. */
+bool flexsc_identity_holds(struct flexsc_group *group)
+{
+	enum flexsc_state identity = flexsc_group_identity(group);
+
+	if (likely(identity == FLEXSC_STATE_OPEN))
+		return true;
+	flexsc_group_stop(group, identity);
+	return false;
+}
+
 void flexsc_group_put(struct flexsc_group *group)
 {
 	unsigned int i;

@@ -118,17 +118,6 @@ static u64 claim(struct flexsc_pool *pool, u64 *word)
 	return take;
 }
 
-/* Whether the owner still is who it was; if not, the group stops. */
-static bool identity_holds(struct flexsc_group *group)
-{
-	enum flexsc_state identity = flexsc_group_identity(group);
-
-	if (likely(identity == FLEXSC_STATE_OPEN))
-		return true;
-	flexsc_group_stop(group, identity);
-	return false;
-}
-
 /* Takes a share of one word. Returns whether there was something. */
 static bool serve_word(struct flexsc_worker *worker,
 		       struct flexsc_client *client, unsigned int page)
@@ -146,7 +135,7 @@ static bool serve_word(struct flexsc_worker *worker,
 	 * claim's barrier comes before this look at the configuration.
 	 */
 	if (taken && likely(READ_ONCE(pool->config) == worker->config &&
-			    identity_holds(pool->group))) {
+			    flexsc_identity_holds(pool->group))) {
 		flexsc_serve_claim(&worker->exec, client, page, word, taken);
 		return true;
 	}
@@ -164,7 +153,7 @@ static void serve_ready(struct flexsc_worker *worker,
 	unsigned int n;
 
 	for (n = 0; n < OPS_IN_A_PASS; n++) {
-		if (!identity_holds(worker->pool->group))
+		if (!flexsc_identity_holds(worker->pool->group))
 			return;
 		op = flexsc_op_next(client, worker->pool, false);
 		if (!op)

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <thread>
 
 #include "process.hpp"
@@ -89,6 +90,63 @@ TEST_F(Identity, Capabilities) {
 }
 
 // Going back to what one was does not reopen it: the objects differ.
+// What was posted before the change and has not begun: a call that is armed, and what follows in a
+// chain whose member waits for a file, or sleeps in a worker.
+TEST_F(Identity, NothingGoesOnAsWhoItWas) {
+  EXPECT_EQ(in_child([] {
+              static constexpr timespec kNap{0, 400'000'000};
+              const Rig rig({.concurrency = 2, .spin_us = 0});
+              const Pipe source = make_pipe();
+              const Pipe sink = make_pipe();
+              char byte = 0;
+              const Call reads = call(SYS_read, source.reader.get(), &byte, 1);
+              const Call writes = call(SYS_write, sink.writer.get(), "x", 1);
+              rig.client.fill(0, 0, reads);
+              const std::array waits{reads, writes};
+              rig.client.fill_chain(0, 10, waits);
+              const std::array sleeps{call(SYS_nanosleep, &kNap, nullptr), writes};
+              rig.client.fill_chain(0, 20, sleeps);
+              const __u64 heads = 1 | __u64{1} << 10 | __u64{1} << 20;
+              rig.client.submit(0, heads);
+              REQUIRE(eventually([&] { return rig.group.stats().waiting == 2; }));
+              REQUIRE(eventually([&] { return rig.client.submitted(0) == 0; }));
+              REQUIRE_EQ(::seteuid(kNobody), 0);
+              put(source.writer, "ab");
+              REQUIRE(eventually([&] { return rig.client.state() == FLEXSC_STATE_CREDENTIALS; }));
+              REQUIRE(eventually([&] { return rig.client.completions() == 5; }));
+              REQUIRE_EQ(rig.client.take(0, 0), -FLEXSC_E_STOPPED);
+              REQUIRE_EQ(rig.client.take(0, 10), -FLEXSC_E_STOPPED);
+              REQUIRE_EQ(rig.client.take(0, 11), -ECANCELED);
+              const long slept = rig.client.take(0, 20);
+              REQUIRE(slept == 0 || slept == -FLEXSC_E_STOPPED);
+              REQUIRE_EQ(rig.client.take(0, 21), slept == 0 ? -FLEXSC_E_STOPPED : -ECANCELED);
+              REQUIRE_EQ(readable(source.reader), 2);
+              REQUIRE_EQ(readable(sink.reader), 0);
+            }),
+            "exit 0");
+}
+
+// The same with nothing else that would find it: the sleeper alone.
+TEST_F(Identity, ChainBehindASleepIsNotGoneOnWith) {
+  EXPECT_EQ(in_child([] {
+              static constexpr timespec kNap{0, 200'000'000};
+              const Rig rig({.spin_us = 0});
+              const Pipe sink = make_pipe();
+              const std::array sleeps{call(SYS_nanosleep, &kNap, nullptr),
+                                      call(SYS_write, sink.writer.get(), "x", 1)};
+              rig.client.fill_chain(0, 0, sleeps);
+              rig.client.submit(0, 1);
+              REQUIRE(eventually([&] { return rig.group.stats().blocked == 1; }));
+              REQUIRE_EQ(::seteuid(kNobody), 0);
+              REQUIRE(eventually([&] { return rig.client.completions() == 2; }));
+              REQUIRE_EQ(rig.client.take(0, 0), 0);
+              REQUIRE_EQ(rig.client.take(0, 1), -FLEXSC_E_STOPPED);
+              REQUIRE_EQ(readable(sink.reader), 0);
+              REQUIRE_EQ(rig.client.state(), unsigned{FLEXSC_STATE_CREDENTIALS});
+            }),
+            "exit 0");
+}
+
 TEST_F(Identity, ThereAndBack) {
   expect_closes(FLEXSC_STATE_CREDENTIALS, [] {
     REQUIRE_EQ(::seteuid(kNobody), 0);
