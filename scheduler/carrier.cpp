@@ -74,7 +74,8 @@ Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channe
       spin_(options.spin),
       wait_(options.wait),
       channel_stats_(channel_->stats()),
-      sole_(sole) {
+      steals_(options.steal),
+      sole_(sole || !options.steal) {
   spare_stacks_.reserve(kSpareStacks);
   forget_carrier_after_fork();
 }
@@ -317,6 +318,7 @@ void Carrier::fiber_main(Context::Transfer transfer) {
   }
   if (this_carrier != &carrier) ended_after_fork(fiber);
   fiber.body = nullptr;  // what it captured goes before anyone learns of the end
+  fiber.locals.reset();
   carrier.finish();
 }
 
@@ -332,6 +334,12 @@ void Carrier::yield() {
   self.state = FiberState::ready;
   ready_.push(self);
   leave(self);
+}
+
+void Carrier::checkpoint() {
+  const bool others = !ready_.empty() || seems_fresh() || !inbox_.seems_empty() ||
+                      !cancels_.seems_empty() || channel_->in_flight() != 0;
+  if (others || (!timers_.empty() && timers_.next() <= Clock::now())) yield();
 }
 
 void Carrier::park() noexcept {

@@ -103,6 +103,8 @@ class alignas(64) Carrier {
   // In a fiber of this carrier.
   [[nodiscard]] long run_call(const Call& call);
   void yield();
+  /// yield() if anything waits for this thread.
+  void checkpoint();
   void park() noexcept;
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
@@ -185,6 +187,7 @@ class alignas(64) Carrier {
   const std::chrono::nanoseconds spin_;
   const WaitPolicy wait_;
   const ChannelStats& channel_stats_;
+  const bool steals_;
   const bool sole_;  ///< no other carrier of the runtime steals
 
   // Private to the thread.

@@ -140,6 +140,7 @@ bool Carrier::fire_timers() noexcept {
 
 /// Takes the older half of another carrier's fresh fibers. Idle, so there is room in own_.
 bool Carrier::steal() noexcept {
+  if (!steals_) return false;
   const std::size_t carriers = runtime_.carriers();
   for (std::size_t i = 1; i < carriers; ++i) {
     Carrier& victim = runtime_.carrier((index_ + i) % carriers);
@@ -195,7 +196,8 @@ void Carrier::sleep() {
   // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
   sleeping_.store(true, std::memory_order_seq_cst);
   runtime_.sleepers.fetch_add(1, std::memory_order_seq_cst);
-  if (inbox_.empty() && cancels_.empty() && !runtime_.any_fresh() && !runtime_.at_end()) {
+  if (inbox_.empty() && cancels_.empty() && !(steals_ ? runtime_.any_fresh() : has_fresh()) &&
+      !runtime_.at_end()) {
     std::chrono::nanoseconds timeout{-1};
     if (!timers_.empty()) {
       const Clock::time_point now = Clock::now();

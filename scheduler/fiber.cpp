@@ -116,6 +116,20 @@ void sleep_until(std::chrono::steady_clock::time_point when) {
   detail::throw_if_cancelled(waiter.wait(when, detail::Cancel::heeded));
 }
 
+void checkpoint() {
+  if (inside()) Carrier::of_this_thread()->checkpoint();
+}
+
+std::size_t stack_high_water() {
+  const FiberControl* fiber = Carrier::running_fiber();
+  return fiber != nullptr ? fiber->stack.high_water() : 0;
+}
+
+std::size_t stack_size() noexcept {
+  const FiberControl* fiber = Carrier::running_fiber();
+  return fiber != nullptr ? fiber->stack.size : 0;
+}
+
 std::string_view name() noexcept {
   const FiberControl* fiber = Carrier::running_fiber();
   return fiber != nullptr ? std::string_view(fiber->name) : std::string_view();

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "context.hpp"
 #include "intrusive.hpp"
+#include "local_values.hpp"
 #include "stack.hpp"
 
 namespace flexsc::detail {
@@ -80,6 +82,8 @@ class FiberControl {
   Context context;
   std::function<void()> body;
   const std::string name;
+  std::unique_ptr<LocalValues> locals;  ///< of FiberLocal; most fibers have none
+
   /// What it is parked on, unless on a call.
   Waiter* waits_on = nullptr;
   bool wait_heeds_cancel = false;

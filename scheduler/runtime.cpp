@@ -12,55 +12,12 @@
 #include <string>
 #include <system_error>
 
+#include "cpus.hpp"
 #include "expect.hpp"
 #include "overflow.hpp"
 
 namespace flexsc::detail {
 namespace {
-
-constexpr int kMostCpus = 1 << 16;
-
-/// A CPU set of any size.
-class CpuSet {
- public:
-  explicit CpuSet(int cpus) : cpus_(cpus), set_(CPU_ALLOC(static_cast<std::size_t>(cpus))) {
-    if (set_ == nullptr) throw std::bad_alloc();
-    CPU_ZERO_S(bytes(), set_);
-  }
-  CpuSet(const CpuSet&) = delete;
-  CpuSet& operator=(const CpuSet&) = delete;
-  ~CpuSet() { CPU_FREE(set_); }
-
-  [[nodiscard]] std::size_t bytes() const noexcept {
-    return CPU_ALLOC_SIZE(static_cast<std::size_t>(cpus_));
-  }
-  [[nodiscard]] cpu_set_t* get() const noexcept { return set_; }
-  [[nodiscard]] bool has(int cpu) const noexcept {
-    return CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes(), set_);
-  }
-  void add(int cpu) noexcept { CPU_SET_S(static_cast<std::size_t>(cpu), bytes(), set_); }
-
- private:
-  int cpus_;
-  cpu_set_t* set_;
-};
-
-/// The CPUs on which the calling thread may run.
-std::vector<int> allowed_cpus() {
-  for (int size = 1024; size <= kMostCpus; size *= 2) {
-    const CpuSet set(size);
-    if (sched_getaffinity(0, set.bytes(), set.get()) != 0) {
-      if (errno == EINVAL) continue;  // the kernel knows more CPUs than that
-      throw std::system_error(errno, std::generic_category(), "sched_getaffinity");
-    }
-    std::vector<int> cpus;
-    for (int cpu = 0; cpu < size; ++cpu) {
-      if (set.has(cpu)) cpus.push_back(cpu);
-    }
-    return cpus;
-  }
-  throw std::system_error(EINVAL, std::generic_category(), "sched_getaffinity");
-}
 
 /// Blocks signals in a carrier, so that handlers run in plain threads only: a handler that
 /// interrupted a fiber and made a call would park inside the handler. Not blocked are those
@@ -75,23 +32,8 @@ void block_signals() noexcept {
   (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-void pin(std::thread& thread, int cpu) {
-  int error = EINVAL;
-  if (cpu >= 0 && cpu < kMostCpus) {
-    CpuSet set(std::max(cpu + 1, 1024));
-    set.add(cpu);
-    error = pthread_setaffinity_np(thread.native_handle(), set.bytes(), set.get());
-  }
-  if (error != 0) {
-    throw std::system_error(error, std::generic_category(),
-                            "cannot pin a carrier thread to CPU " + std::to_string(cpu) +
-                                " (see RuntimeOptions::carrier_cpus; is it among the CPUs of this "
-                                "process, as taskset -p shows them?)");
-  }
-}
-
 std::vector<int> carrier_cpus(const RuntimeOptions& options) {
-  return options.carrier_cpus.empty() ? allowed_cpus() : options.carrier_cpus;
+  return options.carrier_cpus.empty() ? default_carrier_cpus() : options.carrier_cpus;
 }
 
 /// Decides Help::automatic.

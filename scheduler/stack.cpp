@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "expect.hpp"
 #include "sanitizer.hpp"
@@ -88,6 +90,27 @@ void forget_contents(const Stack& stack) noexcept {
 
 bool Stack::canary_intact() const noexcept {
   return std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
+}
+
+// It reads frames of functions that AddressSanitizer has put red zones into.
+[[gnu::no_sanitize_address]] std::size_t Stack::high_water() const {
+  // Pages that were never touched are not there; and reading one would make it be there.
+  const std::size_t page = page_size();
+  const auto begin = reinterpret_cast<std::uintptr_t>(bottom) / page * page;
+  const std::size_t pages = (reinterpret_cast<std::uintptr_t>(top()) - begin + page - 1) / page;
+  std::vector<unsigned char> resident(pages);
+  if (mincore(reinterpret_cast<void*>(begin),  // NOLINT(performance-no-int-to-ptr)
+              pages * page, resident.data()) != 0) {
+    throw std::system_error(errno, std::generic_category(), "mincore");
+  }
+  // The first page of one in a slab has the canary, and is the last one of its neighbour.
+  std::size_t first = in_slab ? 1 : 0;
+  while (first < pages && (resident[first] & 1U) == 0) ++first;
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  const auto* word = reinterpret_cast<const std::uint64_t*>(begin + first * page);
+  const auto* const end = reinterpret_cast<const std::uint64_t*>(top());
+  while (word < end && *word == 0) ++word;
+  return static_cast<std::size_t>(end - word) * sizeof(*word);
 }
 
 bool Stack::in_guard(const void* address) const noexcept {

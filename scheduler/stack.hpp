@@ -22,6 +22,8 @@ struct Stack {
   /// False when something has written over the end of an unguarded stack.
   [[nodiscard]] bool intact() const noexcept { return guarded || canary_intact(); }
   [[nodiscard]] bool canary_intact() const noexcept;
+  /// How much of it has been in use at the most. @throws std::system_error
+  [[nodiscard]] std::size_t high_water() const;
   /// Whether `address` lies in the guard below.
   [[nodiscard]] bool in_guard(const void* address) const noexcept;
 };

@@ -28,13 +28,18 @@ class RuntimeImpl;
 struct RuntimeOptions {
   EngineOptions engine;
   /// One carrier thread per CPU named here, pinned to it. Empty: one per CPU on which
-  /// the caller may run, pinned.
+  /// the caller may run (sched_getaffinity), pinned, but no more than the cgroup gives time
+  /// for (cpu.max, rounded up).
   std::vector<int> carrier_cpus;
   /// Usable bytes of a fiber's stack, rounded up to pages; more under sanitizers.
   std::size_t stack_bytes = std::size_t{256} * 1024;
   /// How long a carrier with nothing to run polls for completions before it sleeps
   /// in the kernel.
   std::chrono::microseconds spin{20};
+  /// Whether a carrier with nothing to run takes fibers that have not started from others. If
+  /// not, a fiber runs where it was spawned: on the carrier of who spawned it; those of plain
+  /// threads on the carriers in turn.
+  bool steal = true;
   /// How many completions a carrier with nothing to run sleeps for. With none() it does not
   /// sleep: it polls and keeps its CPU.
   WaitPolicy wait = WaitPolicy::adaptive();
@@ -148,6 +153,14 @@ void sleep_until(std::chrono::steady_clock::time_point when);
 inline void sleep_for(std::chrono::nanoseconds duration) {
   sleep_until(std::chrono::steady_clock::now() + duration);
 }
+/// Lets other fibers of this carrier run if any wait for it; else it costs a few instructions. For
+/// loops that compute for long. In a plain thread it does nothing.
+void checkpoint();
+/// Of the running fiber's stack, how many bytes have been in use at the most, by it or by a fiber
+/// that had the stack before: an upper bound for sizing it. 0 in a plain thread.
+[[nodiscard]] std::size_t stack_high_water();
+/// Usable bytes of the running fiber's stack. 0 in a plain thread.
+[[nodiscard]] std::size_t stack_size() noexcept;
 /// Name given at spawn; empty in a plain thread.
 [[nodiscard]] std::string_view name() noexcept;
 /// The runtime of the running fiber; null in a plain thread.
