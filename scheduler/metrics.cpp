@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "flexsc/metrics.hpp"
+
+#include <array>
+#include <cstdint>
+
+namespace flexsc {
+namespace {
+
+struct Metric {
+  const char* name;
+  const char* type;
+  const char* help;
+  std::uint64_t value;
+};
+
+/// As the format wants a label's value: \\, " and line ends escaped.
+std::string quoted(const std::string& text) {
+  std::string result;
+  for (const char letter : text) {
+    if (letter == '\\' || letter == '"') result += '\\';
+    if (letter == '\n') {
+      result += "\\n";
+    } else {
+      result += letter;
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string prometheus_text(const RuntimeStats& stats, const std::string& label) {
+  const std::array metrics{
+      Metric{"fibers_spawned_total", "counter", "Fibers spawned.", stats.spawned},
+      Metric{"fibers_finished_total", "counter", "Fibers that have ended.", stats.finished},
+      Metric{"fibers", "gauge", "Fibers that are alive.", stats.spawned - stats.finished},
+      Metric{"switches_total", "counter", "Times a fiber was let run.", stats.switches},
+      Metric{"notifies_total", "counter", "Crossings to wake another carrier.", stats.notifies},
+      Metric{"calls_posted_total", "counter", "System calls posted.", stats.channels.posted},
+      Metric{"calls_reaped_total", "counter", "Posted calls whose results were taken.",
+             stats.channels.reaped},
+      Metric{"calls_direct_total", "counter", "System calls made by carriers directly.",
+             stats.channels.direct},
+      Metric{"calls_full_total", "counter", "Posts that found no free entry.", stats.channels.full},
+      Metric{"doorbells_total", "counter", "Crossings to wake a worker.", stats.channels.doorbells},
+      Metric{"waits_total", "counter", "Crossings to sleep until a completion.",
+             stats.channels.waits},
+      Metric{"crossings_total", "counter", "All entries into the kernel by carriers.",
+             stats.crossings()},
+  };
+  const std::string labels = label.empty() ? "" : "{runtime=\"" + quoted(label) + "\"}";
+  std::string text;
+  for (const Metric& metric : metrics) {
+    const std::string name = std::string("flexsc_") + metric.name;
+    text += "# HELP " + name + " " + metric.help + "\n";
+    text += "# TYPE " + name + " " + metric.type + "\n";
+    text += name + labels + " " + std::to_string(metric.value) + "\n";
+  }
+  return text;
+}
+
+}  // namespace flexsc
