@@ -106,9 +106,9 @@ static u64 named_of(const struct cancel_request *request, unsigned int page,
 	return named;
 }
 
-/* Completes a posted entry, and its chain, that nobody else has any more. */
-static void cancel_posted_entry(struct flexsc_client *client,
-				unsigned int page, unsigned int bit)
+/* Completes an entry, and its chain, that was not begun and is the caller's. */
+void flexsc_cancel_entry(struct flexsc_client *client, unsigned int page,
+			 unsigned int bit)
 {
 	struct flexsc_entry *entry = &client->pages[page][bit];
 	u64 done = 0;
@@ -124,7 +124,6 @@ static void cancel_posted_entry(struct flexsc_client *client,
 	} while (++bit < FLEXSC_PAGE_ENTRIES);
 	flexsc_complete(client, page, done);
 	flexsc_client_completed(client);
-	flexsc_count(client, cancelled);
 }
 
 static unsigned int cancel_posted(const struct cancel_request *request)
@@ -145,8 +144,10 @@ static unsigned int cancel_posted(const struct cancel_request *request)
 			if (bits)
 				bits &= atomic64_fetch_andnot(bits,
 							      (atomic64_t *)&words[page]);
-			for (; bits; bits &= bits - 1, found++)
-				cancel_posted_entry(client, page, __ffs64(bits));
+			for (; bits; bits &= bits - 1, found++) {
+				flexsc_cancel_entry(client, page, __ffs64(bits));
+				flexsc_count(client, cancelled);
+			}
 		}
 	}
 	return found;

@@ -98,15 +98,20 @@ static long serve_entry(struct flexsc_exec *exec,
 	WRITE_ONCE(exec->bit, bit);
 	barrier();
 	/* It may have run already, and been interrupted for that. */
-	if (exec->worker && flexsc_exec_was_cancelled(exec))
-		return -ECANCELED;
+	if (exec->worker && flexsc_exec_was_cancelled(exec)) {
+		/* The head of a chain has not. */
+		if (likely(!(head >> 32)))
+			return -ECANCELED;
+		flexsc_cancel_entry(client, exec->page, bit);
+		return -FLEXSC_LATER;
+	}
 	if (unlikely(READ_ONCE(client->group->nr_cancels)) &&
 	    flexsc_cancel_matches(exec, bit, (u32)head,
 				  READ_ONCE(entry->args[0]))) {
-		exec->not_made = true;
 		flexsc_count(client, cancelled);
 		flexsc_count(exec->pool, cancelled);
-		return -ECANCELED;
+		flexsc_cancel_entry(client, exec->page, bit);
+		return -FLEXSC_LATER;
 	}
 	if (unlikely(head >> 32)) {
 		flexsc_op_begin(exec, exec->page, bit);

@@ -347,6 +347,8 @@ long flexsc_client_flush(struct flexsc_client *client);
 
 /* cancel.c */
 int flexsc_client_cancel(struct flexsc_client *client, void __user *arg);
+void flexsc_cancel_entry(struct flexsc_client *client, unsigned int page,
+			 unsigned int bit);
 bool flexsc_cancel_matches(struct flexsc_exec *exec, unsigned int bit, u32 nr,
 			   u64 arg0);
 
