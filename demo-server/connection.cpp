@@ -8,6 +8,7 @@
 #include <chrono>
 #include <utility>
 
+#include "flexsc/call_scope.hpp"
 #include "flexsc/posix.hpp"
 
 namespace flexsc::http {
@@ -47,9 +48,11 @@ Connection::Input Connection::read_request() {
   Clock::time_point begun{};
   do {
     if (unparsed_.empty()) {
+      const DeadlineScope limit(service_.options().idle_timeout);
       const ssize_t got = flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
       if (got < 0 && errno == EINTR) continue;
-      if (got < 0 && errno == EAGAIN) return Input::timed_out;
+      // The socket's own limit, or the fiber's.
+      if (got < 0 && (errno == EAGAIN || errno == ETIMEDOUT)) return Input::timed_out;
       if (got <= 0) return Input::ended;
       unparsed_ = {buffer_.data(), static_cast<std::size_t>(got)};
     }
@@ -68,6 +71,7 @@ bool Connection::send_answer(Answer answer) {
   std::string_view head = answer.head;
   const int flags = MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
   while (!head.empty()) {
+    const DeadlineScope limit(service_.options().idle_timeout);
     const ssize_t sent = flexsc::send(socket_.get(), head.data(), head.size(), flags);
     if (sent < 0 && errno == EINTR) continue;
     if (sent <= 0) return false;
@@ -75,6 +79,7 @@ bool Connection::send_answer(Answer answer) {
     head.remove_prefix(static_cast<std::size_t>(sent));
   }
   while (answer.file_bytes > 0) {
+    const DeadlineScope limit(service_.options().idle_timeout);
     const ssize_t sent =
         flexsc::sendfile(socket_.get(), answer.file.get(), nullptr, answer.file_bytes);
     if (sent < 0 && errno == EINTR) continue;
@@ -89,8 +94,10 @@ bool Connection::send_answer(Answer answer) {
 
 void Connection::linger() const {
   if (flexsc::shutdown(socket_.get(), SHUT_WR) != 0) return;
+  const DeadlineScope until(kLingerTime);
   const timeval limit{.tv_sec = kLingerTime.count(), .tv_usec = 0};
-  if (flexsc::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
+  if (!this_fiber::inside() &&
+      flexsc::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0) {
     return;
   }
   const auto end = Clock::now() + kLingerTime;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
 /// The request handler, as plain blocking code. In a thread its calls block the thread,
-/// in a fiber they park the fiber; it does not know which.
+/// in a fiber they park the fiber. Time limits are the socket's in a thread, and a DeadlineScope's
+/// in a fiber.
 #pragma once
 
 #include <sys/socket.h>

@@ -16,7 +16,7 @@ namespace {
 class EventModel final : public Model {
  public:
   EventModel(Service& service, std::size_t loops, const EngineOptions* batching)
-      : service_(service), listener_(service.options(), /*nonblocking=*/true) {
+      : service_(service), listener_(service.options(), Waits::nonblocking) {
     if (batching != nullptr) engine_ = Engine::open(*batching);
     for (std::size_t i = 0; i < loops; ++i) {
       loops_.push_back(std::make_unique<EventLoop>(service_, listener_, engine_.get()));

@@ -17,7 +17,7 @@ class FibersModel final : public Model {
  public:
   FibersModel(Service& service, const ModelOptions& options)
       : service_(service),
-        listener_(service.options(), /*nonblocking=*/false),
+        listener_(service.options(), Waits::unlimited),
         runtime_({.engine = options.engine,
                   .carrier_cpus = options.carrier_cpus,
                   .spin = options.carrier_spin}) {}

@@ -38,7 +38,7 @@ class PoolModel final : public Model {
  public:
   PoolModel(Service& service, std::size_t threads)
       : service_(service),
-        listener_(service.options(), /*nonblocking=*/true),
+        listener_(service.options(), Waits::nonblocking),
         threads_(threads),
         epoll_(::epoll_create1(EPOLL_CLOEXEC)),
         wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {

@@ -16,7 +16,7 @@ namespace {
 class ThreadsModel final : public Model {
  public:
   explicit ThreadsModel(Service& service)
-      : service_(service), listener_(service.options(), /*nonblocking=*/false) {}
+      : service_(service), listener_(service.options(), Waits::blocking) {}
 
   [[nodiscard]] std::uint16_t port() const noexcept override { return listener_.port(); }
 

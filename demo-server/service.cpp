@@ -58,8 +58,10 @@ std::uint64_t Tally::requests() const {
                          [](std::uint64_t sum, const auto& entry) { return sum + entry.second; });
 }
 
-Listener::Listener(const ServiceOptions& options, bool nonblocking)
-    : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0)) {
+Listener::Listener(const ServiceOptions& options, Waits waits)
+    : fd_(::socket(AF_INET,
+                   SOCK_STREAM | SOCK_CLOEXEC | (waits == Waits::nonblocking ? SOCK_NONBLOCK : 0),
+                   0)) {
   if (fd_.get() < 0) fail("socket");
   const int on = 1;
   set_option(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on, "SO_REUSEADDR");
@@ -68,8 +70,10 @@ Listener::Listener(const ServiceOptions& options, bool nonblocking)
   // would only harm.
   set_option(fd_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on, "TCP_NODELAY");
   const timeval timeout = to_timeval(options.idle_timeout);
-  set_option(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout, "SO_RCVTIMEO");
-  set_option(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout, "SO_SNDTIMEO");
+  if (waits != Waits::unlimited) {
+    set_option(fd_.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout, "SO_RCVTIMEO");
+    set_option(fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout, "SO_SNDTIMEO");
+  }
 
   sockaddr_in address{};
   address.sin_family = AF_INET;

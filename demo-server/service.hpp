@@ -39,11 +39,18 @@ struct Tally {
   [[nodiscard]] std::uint64_t requests() const;
 };
 
+/// How the sockets of a listener wait.
+enum class Waits {
+  blocking,     ///< no longer than the idle timeout (SO_RCVTIMEO, SO_SNDTIMEO)
+  unlimited,    ///< blocking, and whoever waits has another time limit
+  nonblocking,  ///< the listener does not block; accepted sockets are as accept4() is told
+};
+
 /// A listening TCP socket.
 class Listener {
  public:
   /// @throws std::system_error
-  Listener(const ServiceOptions& options, bool nonblocking);
+  Listener(const ServiceOptions& options, Waits waits);
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   /// Ends accept() calls that wait (EINVAL) and refuses further clients. Any thread.

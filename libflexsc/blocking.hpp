@@ -23,4 +23,7 @@ enum class Prospect : std::uint8_t {
 
 [[nodiscard]] Prospect prospect_of(const Call& call) noexcept;
 
+/// Whether the first argument of this call is a descriptor that it works on.
+[[nodiscard]] bool first_is_descriptor(std::uint32_t nr) noexcept;
+
 }  // namespace flexsc::detail

@@ -2,6 +2,7 @@
 #include "chain_run.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 namespace flexsc::detail {
 
@@ -18,6 +19,21 @@ bool breaks_a_rule(const ChainCall& member, std::size_t position, bool last) noe
   return false;
 }
 }  // namespace
+
+void check_chain_post(const Chain& chain, std::span<const long> results) {
+  if (chain.size() == 0) {
+    throw std::system_error(EINVAL, std::generic_category(), "posting a chain without calls");
+  }
+  if (results.size() < chain.size()) {
+    throw std::system_error(EINVAL, std::generic_category(),
+                            "posting a chain without a place for each result");
+  }
+}
+
+void throw_no_pool() {
+  throw std::system_error(EINVAL, std::generic_category(),
+                          "posting a call to a pool that the engine does not have");
+}
 
 std::size_t chain_fault(std::span<const ChainCall> chain) noexcept {
   for (std::size_t i = 0; i < chain.size(); ++i) {
@@ -81,3 +97,14 @@ void ChainRun::cut_off(long why) noexcept {
 }
 
 }  // namespace flexsc::detail
+
+namespace flexsc {
+
+long run_chain_directly(const Chain& chain, std::span<long> results) {
+  detail::check_chain_post(chain, results);
+  detail::run_chain(
+      chain.members(), results, [](const Call& call) { return execute(call); }, [] { return 0L; });
+  return results[chain.size() - 1];
+}
+
+}  // namespace flexsc

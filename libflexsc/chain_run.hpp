@@ -10,11 +10,23 @@
 #include <span>
 
 #include "flexsc/chain.hpp"
+#include "pages.hpp"
 
 namespace flexsc::detail {
 
+/// For post_chain(). @throws std::system_error (EINVAL) for an empty chain or too few places.
+void check_chain_post(const Chain& chain, std::span<const long> results);
+/// @throws std::system_error (EINVAL)
+[[noreturn]] void throw_no_pool();
+
 /// Checks the rules. 0, or the position of the member that breaks one plus 1.
 [[nodiscard]] std::size_t chain_fault(std::span<const ChainCall> chain) noexcept;
+
+/// The member of a chain that an entry holds.
+inline ChainCall chain_call_in(const flexsc_entry& entry) noexcept {
+  constexpr unsigned outer = FLEXSC_ENTRY_LINK | FLEXSC_ENTRY_DEADLINE;
+  return {call_in(entry), static_cast<std::uint16_t>(entry.flags & ~outer), entry.from};
+}
 
 /// A chain that runs.
 class ChainRun {

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 
+#include "blocking.hpp"
+#include "chain_run.hpp"
 #include "flexsc/uapi.h"
 #include "fork_guard.hpp"
+#include "interrupt.hpp"
 
 namespace flexsc::detail {
 
@@ -18,8 +21,12 @@ DirectChannel::~DirectChannel() {
   if (in_flight() != 0) fatal("a channel was destroyed with calls in flight; reap them all first");
 }
 
-bool DirectChannel::post(const Call& call, void* token) {
-  if (in_flight() == entries_) {
+void DirectChannel::check(const PostOptions& how) const {
+  if (how.pool >= pools_) throw_no_pool();
+}
+
+bool DirectChannel::make_room(std::size_t count) {
+  if (in_flight() + count > entries_) {
     ++stats_.full;
     return false;
   }
@@ -27,17 +34,54 @@ bool DirectChannel::post(const Call& call, void* token) {
     done_.erase(done_.begin(), done_.begin() + static_cast<std::ptrdiff_t>(next_));
     next_ = 0;
   }
-  ++stats_.posted;
-  ++stats_.direct;
-  done_.push_back({token, execute(call)});
   return true;
 }
 
-Channel::Made DirectChannel::call_or_post(const Call& call, void* /*token*/, long& result) {
+bool DirectChannel::post(const Call& call, void* token, const PostOptions& how) {
+  check(how);
+  if (!make_room(1)) return false;
+  ++stats_.posted;
+  ++stats_.direct;
+  done_.push_back({token, execute_until(call, how.deadline)});
+  return true;
+}
+
+bool DirectChannel::post_chain(const Chain& chain, std::span<long> results, void* token,
+                               const PostOptions& how) {
+  check(how);
+  check_chain_post(chain, results);
+  if (!make_room(chain.size())) return false;
+  ++stats_.posted;
+  const auto made = [&](const Call& call) {
+    ++stats_.direct;
+    return execute_until(call, how.deadline);
+  };
+  run_chain(chain.members(), results, made, [] { return 0L; });
+  done_.push_back({token, results[chain.size() - 1]});
+  return true;
+}
+
+bool DirectChannel::cancel(void* token) {
+  return std::any_of(done_.begin() + static_cast<std::ptrdiff_t>(next_), done_.end(),
+                     [token](const Completion& each) { return each.token == token; });
+}
+
+bool DirectChannel::call_at_once(const Call& call, long& result) {
+  if (prospect_of(call) != Prospect::at_once) return false;
   ++stats_.posted;
   ++stats_.reaped;
   ++stats_.direct;
   result = execute(call);
+  return true;
+}
+
+Channel::Made DirectChannel::call_or_post(const Call& call, void* /*token*/, long& result,
+                                          const PostOptions& how) {
+  check(how);
+  result = execute_until(call, how.deadline);
+  ++stats_.posted;
+  ++stats_.reaped;
+  ++stats_.direct;
   return Made::done;
 }
 
@@ -81,8 +125,9 @@ std::span<const FlushedCall> DirectBatch::flush() {
 }
 
 std::unique_ptr<Channel> DirectEngine::make_channel() {
-  return std::make_unique<DirectChannel>(std::size_t{options_.pages_per_channel} *
-                                         FLEXSC_PAGE_ENTRIES);
+  return std::make_unique<DirectChannel>(
+      std::size_t{options_.pages_per_channel} * FLEXSC_PAGE_ENTRIES,
+      1 + options_.more_pools.size());
 }
 
 std::unique_ptr<Batch> DirectEngine::make_batch() {

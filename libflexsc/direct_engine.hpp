@@ -19,11 +19,23 @@ inline constexpr std::size_t kBatchCalls = 1024;
 /// Makes each call in post().
 class DirectChannel final : public Channel {
  public:
-  explicit DirectChannel(std::size_t entries) : entries_(entries) { done_.reserve(entries); }
+  DirectChannel(std::size_t entries, std::size_t pools) : entries_(entries), pools_(pools) {
+    done_.reserve(entries);
+  }
   ~DirectChannel() override;
 
-  [[nodiscard]] bool post(const Call& call, void* token) override;
-  [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result) override;
+  using Channel::call_or_post;
+  using Channel::post;
+  using Channel::post_chain;
+  [[nodiscard]] bool post(const Call& call, void* token, const PostOptions& how) override;
+  [[nodiscard]] bool post_chain(const Chain& chain, std::span<long> results, void* token,
+                                const PostOptions& how) override;
+  /// Nothing that is in flight is not complete.
+  bool cancel(void* token) override;
+  std::size_t cancel_descriptor(int /*fd*/) override { return 0; }
+  [[nodiscard]] bool call_at_once(const Call& call, long& result) override;
+  [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result,
+                                  const PostOptions& how) override;
   void submit() override {}
   [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
   using Channel::wait;
@@ -33,7 +45,11 @@ class DirectChannel final : public Channel {
   [[nodiscard]] const ChannelStats& stats() const noexcept override { return stats_; }
 
  private:
+  void check(const PostOptions& how) const;
+  [[nodiscard]] bool make_room(std::size_t count);
+
   std::size_t entries_;
+  std::size_t pools_;
   std::vector<Completion> done_;  ///< from next_ on: not reaped; never grows
   std::size_t next_ = 0;
   ChannelStats stats_;

@@ -10,6 +10,7 @@
 #include "direct_engine.hpp"
 #include "flexsc/uapi.h"
 #include "kernel_engine.hpp"
+#include "pool_options.hpp"
 #include "threads_engine.hpp"
 
 namespace flexsc {
@@ -25,9 +26,13 @@ void validate(const EngineOptions& options) {
   if (options.pages_per_channel < 1 || options.pages_per_channel > FLEXSC_MAX_PAGES) {
     invalid("pages_per_channel must be 1 to 256");
   }
-  if (options.spin.count() < 0) invalid("spin must not be negative");
-  for (const int cpu : options.worker_cpus) {
-    if (cpu < 0 || cpu >= CPU_SETSIZE) invalid("worker_cpus names a CPU that cannot be");
+  const std::vector<PoolOptions> pools = detail::pools_of(options);
+  if (pools.size() > FLEXSC_MAX_POOLS) invalid("an engine has at most 8 pools");
+  for (const PoolOptions& pool : pools) {
+    if (pool.spin.count() < 0) invalid("spin must not be negative");
+    for (const int cpu : pool.worker_cpus) {
+      if (cpu < 0 || cpu >= CPU_SETSIZE) invalid("worker_cpus names a CPU that cannot be");
+    }
   }
 }
 }  // namespace

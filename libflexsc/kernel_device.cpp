@@ -19,7 +19,7 @@ long request(int fd, unsigned long command, Argument argument) noexcept {
 }
 
 /// The kernel's own default is one per CPU of the mask, also if the mask is the caller's.
-std::size_t worker_count(const EngineOptions& options) noexcept {
+std::size_t worker_count(const PoolOptions& options) noexcept {
   if (options.concurrency != 0) return options.concurrency;
   return std::max<std::size_t>(1, options.worker_cpus.size());
 }
@@ -58,7 +58,7 @@ std::shared_ptr<const Policy> KernelDevice::policy() const {
   return policy;
 }
 
-unsigned KernelDevice::make_pool(const EngineOptions& options) const {
+unsigned KernelDevice::make_pool(const PoolOptions& options) const {
   std::vector<std::uint8_t> mask;
   for (const int cpu : options.worker_cpus) {
     const auto at = static_cast<std::size_t>(cpu);
@@ -74,6 +74,11 @@ unsigned KernelDevice::make_pool(const EngineOptions& options) const {
   if (options.standby_max != 0) {
     pool.set |= FLEXSC_POOL_STANDBY_MAX;
     pool.standby_max = options.standby_max;
+  }
+  if (options.scheduling) {
+    pool.set |= FLEXSC_POOL_SCHED;
+    pool.policy = static_cast<__u32>(options.scheduling->policy);
+    pool.priority = options.scheduling->priority;
   }
   if (!mask.empty()) {
     pool.set |= FLEXSC_POOL_CPUMASK;
@@ -134,6 +139,18 @@ long KernelClient::wait(unsigned flags, unsigned min,
 
 long KernelClient::notify() const noexcept {
   return command(FLEXSC_CMD_NOTIFY, 0);
+}
+
+long KernelClient::cancel(unsigned page, unsigned bit) const noexcept {
+  flexsc_cancel which{};
+  which.size = sizeof which;
+  which.page = page;
+  which.bit = bit;
+  long result = 0;
+  do {
+    result = request(fd_.get(), FLEXSC_IOC_CANCEL, &which);
+  } while (result == -EINTR);
+  return result;
 }
 
 long KernelClient::flush() const noexcept {

@@ -39,6 +39,8 @@ class KernelClient {
                           std::chrono::nanoseconds timeout) const noexcept;
   [[nodiscard]] long notify() const noexcept;
   [[nodiscard]] long flush() const noexcept;
+  /// FLEXSC_IOC_CANCEL of one entry.
+  [[nodiscard]] long cancel(unsigned page, unsigned bit) const noexcept;
 
  private:
   [[nodiscard]] long command(unsigned op, std::uint64_t argument) const noexcept;
@@ -58,7 +60,7 @@ class KernelDevice {
   /// @throws Unavailable
   [[nodiscard]] std::shared_ptr<const Policy> policy() const;
   /// Makes a pool and returns its number. @throws Unavailable
-  [[nodiscard]] unsigned make_pool(const EngineOptions& options) const;
+  [[nodiscard]] unsigned make_pool(const PoolOptions& options) const;
   /// @throws Unavailable, std::system_error
   [[nodiscard]] KernelClient make_client(unsigned pages) const;
   [[nodiscard]] flexsc_stats stats() const noexcept;

@@ -23,7 +23,7 @@ class KernelEngine final : public Engine {
   EngineOptions options_;
   KernelDevice device_;
   std::shared_ptr<const Policy> policy_;
-  unsigned pool_;
+  unsigned pools_;
   ForkGuard fork_;
 };
 

@@ -49,6 +49,12 @@ inline Word withdraw_bits(Word& submission) noexcept {
   return std::atomic_ref(submission).exchange(0, std::memory_order_acquire);
 }
 
+/// Canceller: takes these bits back, as far as no worker has claimed them; returns those. A bit
+/// goes to exactly one side, because both take with a read-modify-write.
+inline Word take_back_bits(Word& submission, Word bits) noexcept {
+  return std::atomic_ref(submission).fetch_and(~bits, std::memory_order_acquire) & bits;
+}
+
 /// Worker: completes an entry. Orders the result before the bit (release; pairs with
 /// take_completed()), and the bit before the look whether the carrier sleeps (seq_cst;
 /// pairs with Parker's announcement and peek_before_sleep()).

@@ -5,7 +5,9 @@
 #include <bit>
 
 #include "direct_engine.hpp"
+#include "interrupt.hpp"
 #include "paged_channel.hpp"
+#include "pool_options.hpp"
 
 namespace flexsc::detail {
 
@@ -13,17 +15,26 @@ namespace {
 
 class ThreadsTransport final : public Transport {
  public:
-  ThreadsTransport(std::shared_ptr<WorkerPool> pool, std::shared_ptr<PoolClient> client)
-      : pool_(std::move(pool)), client_(std::move(client)) {}
+  ThreadsTransport(WorkerPools pools, std::shared_ptr<PoolClient> client)
+      : pools_(std::move(pools)), client_(std::move(client)) {}
   ThreadsTransport(const ThreadsTransport&) = delete;
   ThreadsTransport& operator=(const ThreadsTransport&) = delete;
   ~ThreadsTransport() override {
-    if (!fork_.in_child()) pool_->remove_client(client_);
+    if (fork_.in_child()) return;
+    for (const auto& pool : pools_) pool->remove_client(client_);
   }
 
-  bool doorbell() override {
-    pool_->doorbell();
+  bool doorbell(unsigned pool) override {
+    pools_[pool]->doorbell();
     return true;
+  }
+
+  // By all pools: the one whose entry it is knows it.
+  void cancel(unsigned page, unsigned bit) override {
+    for (const auto& pool : pools_) pool->cancel({client_.get(), page, bit});
+  }
+  void cancel_is_over(unsigned page, unsigned bit) override {
+    for (const auto& pool : pools_) pool->cancel_is_over({client_.get(), page, bit});
   }
 
   bool wait(const WaitTerms& terms) override {
@@ -44,38 +55,64 @@ class ThreadsTransport final : public Transport {
   void notify() override { client_->parker.notify(); }
 
  private:
-  std::shared_ptr<WorkerPool> pool_;
+  WorkerPools pools_;
   std::shared_ptr<PoolClient> client_;
   ForkGuard fork_;
 };
 
 }  // namespace
 
-ThreadsEngine::ThreadsEngine(const EngineOptions& options)
-    : options_(options), pool_(std::make_shared<WorkerPool>(options)) {
+ThreadsEngine::ThreadsEngine(const EngineOptions& options) : options_(options) {
+  static_cast<void>(interrupt_signal());
   try {
-    pool_->start();
+    for (const PoolOptions& pool : pools_of(options)) {
+      pools_.push_back(std::make_shared<WorkerPool>(pool, static_cast<unsigned>(pools_.size())));
+      pools_.back()->start();
+    }
   } catch (...) {
-    pool_->stop();
+    for (const auto& pool : pools_) pool->stop();
     throw;
   }
 }
 
 ThreadsEngine::~ThreadsEngine() {
-  // In a child its threads are not there, and its mutex may be locked for ever. What they
-  // owned, so the pool too, stays in memory.
+  // In a child its threads are not there, and their mutexes may be locked for ever. What they
+  // owned, so the pools too, stays in memory.
   if (fork_.in_child()) return;
-  pool_->stop();
+  for (const auto& pool : pools_) pool->stop();
 }
 
 std::unique_ptr<Channel> ThreadsEngine::make_channel() {
   fork_.check();
-  auto client = pool_->add_client(options_.pages_per_channel);
+  auto client = std::make_shared<PoolClient>(options_.pages_per_channel);
   const Pages pages = client->pages;
+  std::size_t known = 0;
+  try {
+    for (; known < pools_.size(); ++known) pools_[known]->add_client(client);
+  } catch (...) {
+    for (std::size_t i = 0; i < known; ++i) pools_[i]->remove_client(client);
+    throw;
+  }
   // The policy is a constant, so nothing owns it.
   std::shared_ptr<const Policy> policy(std::shared_ptr<void>(), &threads_policy());
   return std::make_unique<PagedChannel>(
-      std::make_unique<ThreadsTransport>(pool_, std::move(client)), pages, 0, std::move(policy));
+      std::make_unique<ThreadsTransport>(pools_, std::move(client)), pages,
+      static_cast<unsigned>(pools_.size()), std::move(policy));
+}
+
+EngineStats ThreadsEngine::stats() const {
+  EngineStats sum;
+  for (const auto& pool : pools_) {
+    const EngineStats stats = pool->stats();
+    sum.workers += stats.workers;
+    sum.executed += stats.executed;
+    sum.refused += stats.refused;
+    sum.blocked += stats.blocked;
+    sum.handed_back += stats.handed_back;
+    sum.batches += stats.batches;
+    sum.parks += stats.parks;
+  }
+  return sum;
 }
 
 std::unique_ptr<Batch> ThreadsEngine::make_batch() {

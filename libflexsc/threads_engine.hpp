@@ -20,11 +20,11 @@ class ThreadsEngine final : public Engine {
   [[nodiscard]] EngineKind kind() const noexcept override { return EngineKind::threads; }
   [[nodiscard]] std::unique_ptr<Channel> make_channel() override;
   [[nodiscard]] std::unique_ptr<Batch> make_batch() override;
-  [[nodiscard]] EngineStats stats() const override { return pool_->stats(); }
+  [[nodiscard]] EngineStats stats() const override;
 
  private:
   EngineOptions options_;
-  std::shared_ptr<WorkerPool> pool_;
+  WorkerPools pools_;
   ForkGuard fork_;
 };
 

@@ -24,8 +24,8 @@ class Transport {
   Transport& operator=(const Transport&) = delete;
   virtual ~Transport() = default;
 
-  /// Wakes a worker. False when the workers have stopped for good.
-  [[nodiscard]] virtual bool doorbell() = 0;
+  /// Wakes a worker of the pool. False when the workers have stopped for good.
+  [[nodiscard]] virtual bool doorbell(unsigned pool) = 0;
   /// Sleeps until enough completion bits are set, notify() was called since the last wait()
   /// returned, the timeout is over or a signal came. Returns at once, with false, when the
   /// workers have stopped for good and no bit is set.
@@ -33,6 +33,15 @@ class Transport {
   /// Whether wait() can execute what is posted.
   [[nodiscard]] virtual bool helps() const noexcept { return false; }
   virtual void notify() = 0;
+
+  /// Whether workers end calls at the deadline that their entry gives.
+  [[nodiscard]] virtual bool keeps_deadlines() const noexcept { return false; }
+  /// Cancels a posted entry, of a chain the head: it completes with -ECANCELED, unless something
+  /// else is faster.
+  virtual void cancel(unsigned page, unsigned bit) = 0;
+  /// The completion of an entry that was cancelled has been taken: from now on the place stands
+  /// for another call.
+  virtual void cancel_is_over(unsigned page, unsigned bit) = 0;
 };
 
 }  // namespace flexsc::detail

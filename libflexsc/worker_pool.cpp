@@ -4,12 +4,16 @@
 #include "worker_pool.hpp"
 
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <system_error>
 #include <utility>
+
+#include "interrupt.hpp"
 
 namespace flexsc::detail {
 
@@ -22,14 +26,16 @@ constexpr std::chrono::microseconds kLastTick{8000};
 /// The monitor itself sleeps when all seats have been idle for so many ticks.
 constexpr unsigned kQuietTicks = 16;
 
-std::size_t seat_count(const EngineOptions& options) {
+std::size_t seat_count(const PoolOptions& options) {
   if (options.concurrency != 0) return options.concurrency;
   return std::max<std::size_t>(1, options.worker_cpus.size());
 }
 }  // namespace
 
-WorkerPool::WorkerPool(const EngineOptions& options)
-    : spin_(options.spin),
+WorkerPool::WorkerPool(const PoolOptions& options, unsigned number)
+    : number_(number),
+      scheduling_(options.scheduling),
+      spin_(options.spin),
       thread_limit_(seat_count(options) +
                     (options.standby_max != 0 ? options.standby_max : kMaxStandby)),
       cpus_(options.worker_cpus) {
@@ -37,12 +43,36 @@ WorkerPool::WorkerPool(const EngineOptions& options)
 }
 
 void WorkerPool::start() {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   spawn(nullptr);  // the monitor
   for (const auto& seat : seats_) {
     ++held_;
     spawn(seat.get());
   }
+  if (!scheduling_) return;
+  started_.wait(lock, [this] { return starting_ == 0; });
+  if (refused_scheduling_ != 0) {
+    throw std::system_error(refused_scheduling_, std::generic_category(),
+                            "the workers of a pool cannot be scheduled as its options say");
+  }
+}
+
+/// A worker gives itself the pool's scheduling; standby threads, later, get what was possible.
+void WorkerPool::set_up() {
+  int error = 0;
+  if (scheduling_) {
+    const bool realtime = scheduling_->policy == SCHED_FIFO || scheduling_->policy == SCHED_RR;
+    sched_param param{};
+    param.sched_priority = realtime ? scheduling_->priority : 0;
+    if (sched_setscheduler(0, scheduling_->policy, &param) != 0) error = errno;
+    // Linux keeps a nice value for each thread.
+    if (error == 0 && !realtime && setpriority(PRIO_PROCESS, 0, scheduling_->priority) != 0) {
+      error = errno;
+    }
+  }
+  const std::lock_guard lock(mutex_);
+  if (refused_scheduling_ == 0) refused_scheduling_ = error;
+  if (--starting_ == 0) started_.notify_all();
 }
 
 void WorkerPool::stop() {
@@ -54,16 +84,14 @@ void WorkerPool::stop() {
   ended_.wait(lock, [this] { return threads_ == 0; });
 }
 
-std::shared_ptr<PoolClient> WorkerPool::add_client(unsigned pages) {
-  auto client = std::make_shared<PoolClient>(pages);
+void WorkerPool::add_client(const std::shared_ptr<PoolClient>& client) {
   const std::lock_guard lock(mutex_);
   if (clients_.size() == FLEXSC_MAX_CLIENTS) {
     throw std::system_error(EMFILE, std::generic_category(), "the engine has all its channels");
   }
   clients_.push_back(client);
-  set_doorbell(client->pages.need_doorbell(0), announced_);
+  set_doorbell(client->pages.need_doorbell(number_), announced_);
   version_.fetch_add(1, std::memory_order_release);
-  return client;
 }
 
 void WorkerPool::remove_client(const std::shared_ptr<PoolClient>& client) {
@@ -99,10 +127,11 @@ void WorkerPool::spawn(Seat* seat) {
     for (const int cpu : cpus_) CPU_SET(static_cast<std::size_t>(cpu), &set);
     pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
   }
-  // Signals are for the program's own threads.
+  // Signals are for the program's own threads, but for the one that ends calls.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
+  sigdelset(&all, interrupt_signal());
   pthread_sigmask(SIG_SETMASK, &all, &before);
   pthread_t thread{};
   const int error = pthread_create(&thread, &attributes, &run_thread, start.get());
@@ -115,12 +144,14 @@ void WorkerPool::spawn(Seat* seat) {
   static_cast<void>(start.release());  // the thread's
   ++threads_;
   if (seat != nullptr) ++workers_;
+  if (seat != nullptr) ++starting_;
 }
 
 void* WorkerPool::run_thread(void* argument) {
   const std::unique_ptr<Start> start(static_cast<Start*>(argument));
   WorkerPool& pool = *start->pool;
   if (start->seat != nullptr) {
+    pool.set_up();
     pool.work(start->seat);
   } else {
     pool.monitor();
@@ -132,7 +163,12 @@ void* WorkerPool::run_thread(void* argument) {
 }
 
 void WorkerPool::work(Seat* seat) {
-  for (; seat != nullptr; seat = next_seat()) serve(*seat);
+  Worker self;
+  self.thread = static_cast<pid_t>(execute(make_call(SYS_gettid)));
+  for (; seat != nullptr; seat = next_seat()) {
+    seat->worker = &self;
+    serve(*seat);
+  }
 }
 
 /// A seat for a thread that lost its own; null: the thread should end.
@@ -157,19 +193,13 @@ WorkerPool::Seat* WorkerPool::next_seat() {
 
 // --- seats ---------------------------------------------------------------------------
 
-/// The holder gives its seat up, before a call that may block.
-void WorkerPool::leave(Seat& seat) {
-  const std::lock_guard lock(mutex_);
-  hand_on(seat);
-}
-
 /// Gives the claim's rest back and the seat to another thread. Under mutex_, by whoever
 /// owns the seat.
 void WorkerPool::hand_on(Seat& seat) {
   blocked_.fetch_add(1, std::memory_order_relaxed);
   if (seat.rest != 0) {
     // Entries of the rest are in flight, so their client exists.
-    return_bits(seat.client->pages.submission(0, seat.page), std::exchange(seat.rest, 0));
+    return_bits(seat.client->pages.submission(number_, seat.page), std::exchange(seat.rest, 0));
     handed_back_.fetch_add(1, std::memory_order_relaxed);
   }
   if (!standby_.empty()) {
@@ -232,13 +262,13 @@ void WorkerPool::doorbell() {
 
 void WorkerPool::announce(bool idle) {
   announced_ = idle;
-  for (const auto& client : clients_) set_doorbell(client->pages.need_doorbell(0), idle);
+  for (const auto& client : clients_) set_doorbell(client->pages.need_doorbell(number_), idle);
 }
 
 bool WorkerPool::any_posted() const {
   for (const auto& client : clients_) {
     for (unsigned page = 0; page < client->pages.count(); ++page) {
-      if (peek_before_sleep(client->pages.submission(0, page)) != 0) return true;
+      if (peek_before_sleep(client->pages.submission(number_, page)) != 0) return true;
     }
   }
   return false;
@@ -260,9 +290,10 @@ void WorkerPool::monitor() {
       tick = kFirstTick;
     }
     monitor_wakes_.wait_for(lock, tick, stopping);
-    quiet = idle_.size() == held_ ? quiet + 1 : 0;
+    quiet = idle_.size() == held_ && cancels_.empty() ? quiet + 1 : 0;
     const std::uint64_t before = blocked_.load(std::memory_order_relaxed);
     for (const auto& seat : seats_) rescue(*seat);
+    if (!cancels_.empty()) interrupt_cancelled();
     // A thread that looks may be busy with a long claim while others sleep.
     if (!idle_.empty() && any_posted()) wake_one();
     const bool rescued = blocked_.load(std::memory_order_relaxed) != before;
@@ -279,6 +310,8 @@ void WorkerPool::rescue(Seat& seat) {
   // pairs with the holder's failing exchange there, after which it leaves the seat alone.
   if (stuck && seat.call.compare_exchange_strong(call, call + 1, std::memory_order_acq_rel,
                                                  std::memory_order_relaxed)) {
+    seat.worker->entry = {seat.client, seat.page, seat.bit};
+    away_.push_back(seat.worker);
     hand_on(seat);
   }
 }

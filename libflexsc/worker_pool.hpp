@@ -4,6 +4,7 @@
 #pragma once
 
 #include <pthread.h>
+#include <sys/types.h>
 
 #include <array>
 #include <atomic>
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "flexsc/engine.hpp"
@@ -32,6 +34,14 @@ struct PoolClient {
   Parker parker;  ///< where the carrier sleeps
 };
 
+/// An entry's name.
+struct EntryName {
+  PoolClient* client = nullptr;
+  unsigned page = 0;
+  unsigned bit = 0;
+  friend bool operator==(const EntryName&, const EntryName&) = default;
+};
+
 using ClientList = std::vector<std::shared_ptr<PoolClient>>;
 
 /// The threads of one engine.
@@ -42,6 +52,13 @@ using ClientList = std::vector<std::shared_ptr<PoolClient>>;
 /// not begun back and its seat to a standby thread, made on demand. When the standby
 /// limit is reached (or threads cannot be had) the seat stays vacant until a blocked
 /// call returns: then calls do wait for each other.
+///
+/// Cancelling: entries to cancel are listed in `cancels_` until their completion has been taken,
+/// so that neither an entry that is given back and claimed again nor a call that is about to begin
+/// escapes. A thread looks there before each call; one that is inside a call without a seat
+/// (`away_`) is interrupted, and again at every tick of the monitor until it is out, since a
+/// signal that comes before the call begins is lost. Only threads in `away_` are sent signals and
+/// they leave it before their next call, so no other call is interrupted.
 ///
 /// may_block() can be wrong, so a monitor takes the seat from a thread that has been in
 /// the same call for two of its ticks, and gives it on in the same way.
@@ -56,7 +73,7 @@ using ClientList = std::vector<std::shared_ptr<PoolClient>>;
 class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
  public:
   /// @throws std::system_error for CPUs that cannot be used.
-  explicit WorkerPool(const EngineOptions& options);
+  WorkerPool(const PoolOptions& options, unsigned number);
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
   ~WorkerPool() = default;
@@ -67,14 +84,27 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void stop();
 
   /// @throws std::system_error (EMFILE) when there are FLEXSC_MAX_CLIENTS.
-  [[nodiscard]] std::shared_ptr<PoolClient> add_client(unsigned pages);
+  void add_client(const std::shared_ptr<PoolClient>& client);
   void remove_client(const std::shared_ptr<PoolClient>& client);
 
   /// Wakes a thread if all that hold seats are idle.
   void doorbell();
+  /// Cancels an entry that its channel has posted, if it is in this pool.
+  void cancel(const EntryName& name);
+  /// Its completion has been taken.
+  void cancel_is_over(const EntryName& name);
   [[nodiscard]] EngineStats stats() const;
 
  private:
+  /// A thread, as those see it who want it out of a call. Lives on the thread's stack.
+  struct Worker {
+    pid_t thread = 0;
+    EntryName entry;  ///< what it makes; under mutex_ while it is in away_
+    /// Whether it was interrupted for a cancel. Set under mutex_; relaxed: the thread reads it
+    /// between the calls of a chain as a hint, and under mutex_ when it counts.
+    std::atomic<bool> cancelled{false};
+  };
+
   /// What a holder and the monitor share. The holder writes `claim` only outside calls;
   /// whoever makes `call` even owns the rest.
   struct alignas(64) Seat {
@@ -84,6 +114,8 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
     std::atomic<std::uint64_t> executed{0};  ///< by holders, written by them alone
     PoolClient* client = nullptr;            ///< of the claim, while rest is not 0
     unsigned page = 0;
+    unsigned bit = 0;             ///< of the call being made
+    Worker* worker = nullptr;     ///< the holder
     Word rest = 0;                ///< claimed and not begun
     std::uint64_t last_call = 0;  ///< what the monitor saw at its last tick
     // Under mutex_:
@@ -103,14 +135,18 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void serve(Seat& seat);
   [[nodiscard]] bool scan(Seat& seat, const ClientList& clients, bool& lost);
   [[nodiscard]] bool run_claim(Seat& seat);
-  void complete(PoolClient& client, unsigned page, unsigned bit, long result);
+  [[nodiscard]] bool run_entry(Seat& seat, const EntryName& name, const Call& call);
+  void run_away(Seat& seat, const EntryName& name, const Call& call);
+  void run_chain(Seat& seat, const EntryName& name);
+  void complete(const EntryName& name, long result, unsigned length = 1);
+  void complete_cancelled(const EntryName& name);
 
   // worker_pool.cpp
   void spawn(Seat* seat);
   static void* run_thread(void* start);
+  void set_up();
   void work(Seat* seat);
   [[nodiscard]] Seat* next_seat();
-  void leave(Seat& seat);
   void hand_on(Seat& seat);
   [[nodiscard]] bool go_idle(Seat& seat);
   void wake_one();
@@ -121,7 +157,15 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   void rescue(Seat& seat);
   void wake_monitor();
 
+  // worker_cancel.cpp
+  void leave(Seat& seat, const EntryName& name);
+  [[nodiscard]] bool come_back(Worker& worker);
+  [[nodiscard]] bool is_cancelled(const EntryName& name) const;
+  void interrupt_cancelled();
+
   const Policy& policy_ = threads_policy();
+  const unsigned number_;  ///< of the pool, and of its queue
+  const std::optional<Scheduling> scheduling_;
   const std::chrono::microseconds spin_;
   const std::size_t thread_limit_;
   std::vector<int> cpus_;
@@ -132,6 +176,10 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   std::vector<Seat*> idle_;
   std::vector<Seat*> vacant_;
   std::vector<Standby*> standby_;
+  std::vector<Worker*> away_;  ///< threads inside a call without a seat
+  std::vector<EntryName> cancels_;
+  int refused_scheduling_ = 0;  ///< an errno
+  std::size_t starting_ = 0;    ///< threads that have not set themselves up yet
   std::size_t held_ = 0;
   std::size_t workers_ = 0;  ///< threads, but for the monitor
   std::size_t threads_ = 0;  ///< threads that have not ended
@@ -139,12 +187,16 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   bool monitor_sleeps_ = false;
   std::uint64_t parks_ = 0;
   std::condition_variable ended_;
+  std::condition_variable started_;
   std::condition_variable monitor_wakes_;
 
   /// Changes, under mutex_, with clients_. Release/acquire: a thread that sees the new
   /// number takes the mutex, so relaxed would do; the order keeps that argument short.
   std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> stopping_{false};
+  /// Hint: cancels_ is not empty. Orders nothing: a thread that misses it is in away_ or taken
+  /// there by the monitor if its call sleeps, and found by the monitor's next tick.
+  std::atomic<bool> some_cancelled_{false};
   std::atomic<bool> some_idle_{false};  ///< hint: idle_ is not empty. Orders nothing.
 
   // Counters order nothing.
@@ -154,5 +206,7 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   std::atomic<std::uint64_t> handed_back_{0};
   std::atomic<std::uint64_t> batches_{0};
 };
+
+using WorkerPools = std::vector<std::shared_ptr<WorkerPool>>;
 
 }  // namespace flexsc::detail

@@ -2,8 +2,11 @@
 /// @file
 /// What a worker thread does while it holds a seat: look, claim, make, complete.
 #include <bit>
+#include <cerrno>
+#include <vector>
 
 #include "blocking.hpp"
+#include "chain_run.hpp"
 #include "worker_pool.hpp"
 
 namespace flexsc::detail {
@@ -49,7 +52,7 @@ bool WorkerPool::scan(Seat& seat, const ClientList& clients, bool& lost) {
   bool found = false;
   for (const auto& client : clients) {
     for (unsigned page = 0; page < client->pages.count(); ++page) {
-      Word& submission = client->pages.submission(0, page);
+      Word& submission = client->pages.submission(number_, page);
       if (peek(submission) == 0) continue;
       const Word claimed = claim_bits(submission);
       if (claimed == 0) continue;
@@ -77,42 +80,104 @@ bool WorkerPool::run_claim(Seat& seat) {
   while (seat.rest != 0) {
     const auto bit = static_cast<unsigned>(std::countr_zero(seat.rest));
     seat.rest &= seat.rest - 1;
-    const Call call = call_in(client.pages.entry(page, bit));
+    const EntryName name{&client, page, bit};
+    const flexsc_entry& entry = client.pages.entry(page, bit);
+    if (some_cancelled_.load(std::memory_order_relaxed) && is_cancelled(name)) {
+      complete_cancelled(name);
+      continue;
+    }
+    if (entry.flags != 0) {
+      run_chain(seat, name);
+      return false;
+    }
+    const Call call = call_in(entry);
     if (!policy_.worker_may_run(call)) {
       refused_.fetch_add(1, std::memory_order_relaxed);
-      complete(client, page, bit, -FLEXSC_E_CALLER_ONLY);
+      complete(name, -FLEXSC_E_CALLER_ONLY);
       continue;
     }
     if (may_block(call)) {
-      leave(seat);
-      const long result = execute(call);
-      executed_.fetch_add(1, std::memory_order_relaxed);
-      complete(client, page, bit, result);
+      run_away(seat, name, call);
       return false;
     }
-    // Release pairs with the monitor's exchange in rescue(): it reads the claim then.
-    std::uint64_t inside = seat.call.load(std::memory_order_relaxed) + 1;
-    seat.call.store(inside, std::memory_order_release);
-    const long result = execute(call);
-    // Failing, it reads that the monitor took the seat; acquire is for the seat's next
-    // owner only, we do not touch it any more.
-    const bool kept = seat.call.compare_exchange_strong(
-        inside, inside + 1, std::memory_order_relaxed, std::memory_order_relaxed);
-    if (kept) {
-      increment(seat.executed);
-    } else {
-      executed_.fetch_add(1, std::memory_order_relaxed);
-    }
-    complete(client, page, bit, result);
-    if (!kept) return false;
+    if (!run_entry(seat, name, call)) return false;
   }
   return true;
 }
 
-void WorkerPool::complete(PoolClient& client, unsigned page, unsigned bit, long result) {
-  client.pages.entry(page, bit).result = result;
-  complete_bits(client.pages.completion(page), Word{1} << bit);
-  client.parker.wake();  // after the bit, see shared_word.hpp
+/// Makes a call that is not expected to block. False: it did, and the monitor took the seat.
+bool WorkerPool::run_entry(Seat& seat, const EntryName& name, const Call& call) {
+  Worker& self = *seat.worker;
+  seat.bit = name.bit;
+  // Release pairs with the monitor's exchange in rescue(): it reads the claim then.
+  std::uint64_t inside = seat.call.load(std::memory_order_relaxed) + 1;
+  seat.call.store(inside, std::memory_order_release);
+  long result = execute(call);
+  // Failing, it reads that the monitor took the seat; acquire is for the seat's next
+  // owner only, we do not touch it any more.
+  if (seat.call.compare_exchange_strong(inside, inside + 1, std::memory_order_relaxed,
+                                        std::memory_order_relaxed)) {
+    increment(seat.executed);
+    complete(name, result);
+    return true;
+  }
+  executed_.fetch_add(1, std::memory_order_relaxed);
+  if (come_back(self) && result == -EINTR) result = -ECANCELED;
+  complete(name, result);
+  return false;
+}
+
+/// Makes a call that may block, without the seat.
+void WorkerPool::run_away(Seat& seat, const EntryName& name, const Call& call) {
+  Worker& self = *seat.worker;
+  leave(seat, name);
+  long result = execute(call);
+  executed_.fetch_add(1, std::memory_order_relaxed);
+  if (come_back(self) && result == -EINTR) result = -ECANCELED;
+  complete(name, result);
+}
+
+/// Runs the chain whose head this is, without the seat: it may block, and it may be long.
+void WorkerPool::run_chain(Seat& seat, const EntryName& name) {
+  Worker& self = *seat.worker;
+  leave(seat, name);
+  std::vector<ChainCall> members;
+  for (unsigned bit = name.bit; bit < FLEXSC_PAGE_ENTRIES; ++bit) {
+    const flexsc_entry& entry = name.client->pages.entry(name.page, bit);
+    members.push_back(chain_call_in(entry));
+    if ((entry.flags & FLEXSC_ENTRY_LINK) == 0) break;
+  }
+  std::vector<long> results(members.size());
+  // relaxed: it only says what to do next; who set it interrupts the call again and again.
+  const auto cancelled = [&self] { return self.cancelled.load(std::memory_order_relaxed); };
+  const auto make = [&](const Call& call) {
+    executed_.fetch_add(1, std::memory_order_relaxed);
+    const long result = execute(call);
+    return result == -EINTR && cancelled() ? -ECANCELED : result;
+  };
+  detail::run_chain(members, results, make, [&] { return cancelled() ? -ECANCELED : 0; });
+  static_cast<void>(come_back(self));
+  for (unsigned i = 0; i < members.size(); ++i) {
+    name.client->pages.entry(name.page, name.bit + i).result = results[i];
+  }
+  complete(name, results.front(), static_cast<unsigned>(members.size()));
+}
+
+void WorkerPool::complete(const EntryName& name, long result, unsigned length) {
+  const Word bits = (length == FLEXSC_PAGE_ENTRIES ? ~Word{0} : (Word{1} << length) - 1);
+  name.client->pages.entry(name.page, name.bit).result = result;
+  complete_bits(name.client->pages.completion(name.page), bits << name.bit);
+  name.client->parker.wake();  // after the bits, see shared_word.hpp
+}
+
+/// Completes an entry, or a chain by its head, of which nothing was made.
+void WorkerPool::complete_cancelled(const EntryName& name) {
+  unsigned length = 1;
+  while ((name.client->pages.entry(name.page, name.bit + length - 1).flags & FLEXSC_ENTRY_LINK) !=
+         0) {
+    name.client->pages.entry(name.page, name.bit + length++).result = -ECANCELED;
+  }
+  complete(name, -ECANCELED, length);
 }
 
 }  // namespace flexsc::detail

@@ -81,6 +81,15 @@ long run_call(const Call& call) {
   return execute(call);
 }
 
+long run_chain(const Chain& chain, std::span<long> results) {
+  if (detail::Carrier::running_fiber() != nullptr) {
+    return detail::Carrier::of_this_thread()->run_chain(chain, results);
+  }
+  if (in_batch()) (void)batch_flush();
+  count_direct();
+  return run_chain_directly(chain, results);
+}
+
 std::uint64_t direct_crossings() noexcept {
   const std::scoped_lock lock(counters().mutex);
   std::uint64_t sum = 0;

@@ -22,15 +22,8 @@ namespace {
 
 /// Fibers run between two looks at the outside (inbox, timers, completions).
 constexpr std::size_t kRound = 64;
-/// Calls posted before workers are told although fibers are still ready.
-constexpr std::size_t kSubmitBatch = 8;
-constexpr std::size_t kReapBatch = 64;
 /// Rounds between two publications of the counters while the carrier is busy.
 constexpr std::uint64_t kPublishRounds = 16;
-/// Calls that a fiber makes one after the other without a look at the outside.
-constexpr unsigned kMadeAlone = 32;
-/// Rounds in which calls may become executable before a carrier that helps looks at them.
-constexpr std::uint64_t kHelpRounds = 32;
 /// Rounds that fibers begin without going back to the loop.
 constexpr unsigned kRoundsInside = 16;
 /// Of so many fresh fibers one is taken that another thread has spawned, if there are any.
@@ -347,91 +340,6 @@ void Carrier::park() noexcept {
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::parked;
   leave(self);
-}
-
-/// Whether the running fiber is the only one that has something to do. relaxed: an estimate.
-bool Carrier::alone() const noexcept {
-  return ready_.empty() && backlog_.empty() && !seems_fresh();
-}
-
-long Carrier::run_call(const Call& call) {
-  PendingCall pending{*current_, call};
-  // Parking would only cost time. Now and then it is done all the same: the carrier looks at
-  // other fibers' completions, timers and wake-ups in between.
-  if (alone() && made_alone_ < kMadeAlone) {
-    if (!helps_) unsubmitted_ = 0;  // it submits
-    switch (channel_->call_or_post(call, &pending, pending.result)) {
-      case Channel::Made::done:
-        ++made_alone_;
-        return pending.result;
-      case Channel::Made::posted:
-        if (helps_) ++unsubmitted_;
-        park();
-        return pending.result;
-      case Channel::Made::full:
-        break;
-    }
-  }
-  // Behind those that found no entry before, so that none waits for ever.
-  if (!backlog_.empty() || !post(pending)) {
-    if (!settle() || !backlog_.empty() || !post(pending)) backlog_.push(pending);
-  }
-  park();
-  return pending.result;
-}
-
-bool Carrier::post(PendingCall& pending) {
-  if (!channel_->post(pending.call, &pending)) return false;
-  if (++unsubmitted_ >= kSubmitBatch) submit();
-  return true;
-}
-
-void Carrier::post_backlog() {
-  while (!backlog_.empty()) {
-    if (!post(backlog_.front())) return;
-    (void)backlog_.pop();
-  }
-}
-
-/// Executes what is posted although there is something to run, see "Helping" in carrier.hpp.
-void Carrier::help() {
-  if (!helps_ || channel_->in_flight() == 0) return;
-  // relaxed: an estimate; what comes meanwhile is seen by sleep().
-  if (ready_.empty() && !seems_fresh()) return;
-  if (unsubmitted_ == 0 && rounds_ - helped_in_ < kHelpRounds) return;
-  unsubmitted_ = 0;
-  helped_in_ = rounds_;
-  channel_->wait(WaitPolicy::none(), std::chrono::nanoseconds::zero());
-  settle();
-}
-
-void Carrier::submit() {
-  if (helps_ || unsubmitted_ == 0) return;
-  unsubmitted_ = 0;
-  channel_->submit();
-}
-
-/// Makes the fibers ready whose calls are complete, and posts calls that had found no
-/// entry. Whether there were any.
-bool Carrier::settle() {
-  if (channel_->in_flight() == 0) {
-    FLEXSC_EXPECT(backlog_.empty());
-    return false;
-  }
-  std::array<Completion, kReapBatch> done;
-  bool any = false;
-  std::size_t count = 0;
-  do {
-    count = channel_->reap(done);
-    for (const Completion& completion : std::span(done).first(count)) {
-      auto& pending = *static_cast<PendingCall*>(completion.token);
-      pending.result = completion.result;
-      make_ready(pending.fiber);
-    }
-    any = any || count > 0;
-  } while (count == done.size());
-  if (any) post_backlog();
-  return any;
 }
 
 }  // namespace flexsc::detail

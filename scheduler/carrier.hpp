@@ -54,9 +54,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "fiber_control.hpp"
+#include "flexsc/chain.hpp"
 #include "flexsc/engine.hpp"
 #include "flexsc/fiber.hpp"
 #include "fresh_ring.hpp"
@@ -66,12 +68,17 @@ namespace flexsc::detail {
 
 class RuntimeImpl;
 
-/// A call whose fiber is parked on it. Lives on that fiber's stack; its address is the
-/// completion token.
+/// A call, or a chain, whose fiber is parked on it. Lives on that fiber's stack; its address is
+/// the completion token.
 struct PendingCall {
   FiberControl& fiber;
-  const Call& call;
+  const Call* call = nullptr;
+  const Chain* chain = nullptr;  ///< then there is no `call`
+  std::span<long> results = {};  ///< of the chain
   long result = 0;
+  bool heeds_cancel = false;  ///< cancel() of its fiber ends it
+  bool ended = false;         ///< it was cancelled
+  bool late = false;          ///< ... for a deadline
   PendingCall* backlog_next = nullptr;
 };
 
@@ -102,6 +109,7 @@ class alignas(64) Carrier {
 
   // In a fiber of this carrier.
   [[nodiscard]] long run_call(const Call& call);
+  [[nodiscard]] long run_chain(const Chain& chain, std::span<long> results);
   void yield();
   /// yield() if anything waits for this thread.
   void checkpoint();
@@ -114,6 +122,10 @@ class alignas(64) Carrier {
   void push_own(FiberControl& fiber) noexcept;
   /// Shows the channel's counters to other threads.
   void publish() noexcept;
+
+  /// Ends the call that a fiber of this carrier is parked on: with ECANCELED or, if it is late,
+  /// with ETIMEDOUT, unless it completes first. Outside of fibers.
+  void end_call(PendingCall& pending, bool late);
 
   // From any thread.
   /// Makes a parked (or parking) fiber of this carrier ready. The caller owes the fiber
@@ -158,12 +170,16 @@ class alignas(64) Carrier {
   void tell_end(FiberControl& fiber) noexcept;
   void make_ready(FiberControl& fiber) noexcept;
 
-  // Calls (carrier.cpp).
+  // Calls (carrier_call.cpp).
   [[nodiscard]] bool alone() const noexcept;
   /// has_fresh() as an estimate.
   [[nodiscard]] bool seems_fresh() const noexcept {
     return own_.size() != 0 || fresh_count_.load(std::memory_order_relaxed) != 0;
   }
+  [[nodiscard]] long must_end(FiberControl& fiber) const noexcept;
+  [[nodiscard]] bool heeds_cancel(const FiberControl& fiber) const noexcept;
+  [[nodiscard]] long post_and_wait(PendingCall& pending);
+  [[nodiscard]] long wait_for(PendingCall& pending);
   [[nodiscard]] bool post(PendingCall& pending);
   void post_backlog();
   bool settle();

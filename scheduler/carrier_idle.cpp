@@ -130,7 +130,9 @@ bool Carrier::take_cancels() noexcept {
 void Carrier::deliver_cancel(FiberControl& fiber) noexcept {
   // relaxed: this thread alone waits for it.
   fiber.end.fetch_and(~fiber_end::announced, std::memory_order_relaxed);
-  if (fiber.state != FiberState::parked || fiber.waits_on == nullptr) return;
+  if (fiber.state != FiberState::parked) return;
+  if (fiber.call != nullptr && fiber.call->heeds_cancel) end_call(*fiber.call, false);
+  if (fiber.waits_on == nullptr) return;
   if (fiber.wait_heeds_cancel && fiber.waits_on->give_up(Wake::cancelled)) make_ready(fiber);
 }
 

@@ -19,6 +19,7 @@ namespace flexsc::detail {
 
 class Carrier;
 class Waiter;
+struct PendingCall;
 
 /// What FiberControl::end holds: how far the fiber is, or the Waiter of who joins it; and with
 /// it, in the bits that are zero in each of these, how far a cancellation of it is.
@@ -84,6 +85,9 @@ class FiberControl {
   const std::string name;
   std::unique_ptr<LocalValues> locals;  ///< of FiberLocal; most fibers have none
 
+  unsigned pool = 0;            ///< of the engine, that makes its calls
+  unsigned late = 0;            ///< DeadlineScope objects of it whose time is over
+  PendingCall* call = nullptr;  ///< what it is parked on, if it is a call
   /// What it is parked on, unless on a call.
   Waiter* waits_on = nullptr;
   bool wait_heeds_cancel = false;

@@ -36,16 +36,25 @@ std::vector<int> carrier_cpus(const RuntimeOptions& options) {
   return options.carrier_cpus.empty() ? default_carrier_cpus() : options.carrier_cpus;
 }
 
-/// Decides Help::automatic.
+/// Whether the carriers run wherever these workers may.
+bool covers(const std::vector<int>& carriers, const std::vector<int>& worker_cpus) {
+  const std::vector<int> workers = worker_cpus.empty() ? allowed_cpus() : worker_cpus;
+  return std::all_of(workers.begin(), workers.end(), [&](int cpu) {
+    return std::find(carriers.begin(), carriers.end(), cpu) != carriers.end();
+  });
+}
+
+/// Decides Help::automatic. A carrier executes the calls of all pools, so it helps only where no
+/// pool has a CPU or a scheduling of its own.
 EngineOptions engine_options(const RuntimeOptions& options) {
   EngineOptions engine = options.engine;
   if (engine.help != Help::automatic) return engine;
   const std::vector<int> carriers = carrier_cpus(options);
-  const std::vector<int> workers = engine.worker_cpus.empty() ? allowed_cpus() : engine.worker_cpus;
-  const bool covered = std::all_of(workers.begin(), workers.end(), [&](int cpu) {
-    return std::find(carriers.begin(), carriers.end(), cpu) != carriers.end();
-  });
-  engine.help = covered ? Help::always : Help::never;
+  bool helps = covers(carriers, engine.worker_cpus) && !engine.scheduling;
+  for (const PoolOptions& pool : engine.more_pools) {
+    helps = helps && covers(carriers, pool.worker_cpus) && !pool.scheduling;
+  }
+  engine.help = helps ? Help::always : Help::never;
   return engine;
 }
 
@@ -53,6 +62,7 @@ EngineOptions engine_options(const RuntimeOptions& options) {
 
 RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
     : engine_(Engine::open(engine_options(options))),
+      pools_(1 + options.engine.more_pools.size()),
       stack_size_(stack_size_for(options.stack_bytes)),
       stacks_(stack_size_) {
   install_overflow_handler();

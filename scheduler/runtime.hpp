@@ -28,6 +28,8 @@ class RuntimeImpl {
 
   [[nodiscard]] std::size_t carriers() const noexcept { return carriers_.size(); }
   [[nodiscard]] Carrier& carrier(std::size_t index) noexcept { return *carriers_[index]; }
+  /// Of the engine.
+  [[nodiscard]] std::size_t pools() const noexcept { return pools_; }
   [[nodiscard]] StackPool& stacks() noexcept { return stacks_; }
 
   /// Whether the destructor waits and every fiber has ended.
@@ -46,6 +48,7 @@ class RuntimeImpl {
   void stop() noexcept;
 
   const std::unique_ptr<Engine> engine_;
+  const std::size_t pools_;
   const std::size_t stack_size_;
   StackPool stacks_;
   std::vector<std::unique_ptr<Carrier>> carriers_;

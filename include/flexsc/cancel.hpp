@@ -4,7 +4,9 @@
 ///
 /// Fiber::cancel() asks. From then on each wait of that fiber which is a cancellation point
 /// throws Cancelled, until the fiber has ended: sleeps, join(), waits on condition variables,
-/// semaphores, latches, wait groups, barriers, channels and futures. A wait that ends by what
+/// semaphores, latches, wait groups, barriers, channels and futures. System calls throw nothing,
+/// C code may be in between: one that waits, and every further one that is not made at once (as
+/// close() is), fails with ECANCELED. A wait that ends by what
 /// it waited for does not throw, so nothing that was handed over is lost. Locking a mutex is
 /// no cancellation point (as in POSIX), nor is any wait while an exception unwinds the fiber's
 /// stack, or under a CancelShield: clean-up can wait.

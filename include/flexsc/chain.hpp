@@ -117,4 +117,9 @@ class Chain {
   std::vector<ChainCall> members_;
 };
 
+/// Runs a chain in the calling thread, call by call. Returns the result of its last member;
+/// `results`, which has a place for each member, gets all of them. Never touches errno.
+/// @throws std::system_error (EINVAL) for an empty chain or too few places.
+long run_chain_directly(const Chain& chain, std::span<long> results);
+
 }  // namespace flexsc

@@ -34,9 +34,30 @@ enum class EngineKind {
 /// that it makes anyway, as far as that does not sleep; the rest is left to the workers. Right
 /// where waiting threads and workers share their CPUs. Only engine `kernel` can do it.
 enum class Help : std::uint8_t {
-  automatic,  ///< a Runtime helps if its carriers' CPUs cover the workers'; other users do not
+  automatic,  ///< a Runtime helps if its carriers' CPUs cover those of all pools and none has a
+              ///< scheduling of its own; other users do not
   never,      ///< for workers on CPUs of their own
   always,
+};
+
+/// How the kernel schedules the workers of a pool.
+struct Scheduling {
+  int policy = 0;    ///< SCHED_OTHER, SCHED_BATCH, SCHED_IDLE, SCHED_FIFO or SCHED_RR
+  int priority = 0;  ///< nice value, or real-time priority with SCHED_FIFO and SCHED_RR
+};
+
+/// One pool of workers: they share their CPUs, their scheduling and their limits.
+struct PoolOptions {
+  /// CPUs of the workers. Empty: those on which the caller may run.
+  std::vector<int> worker_cpus;
+  /// Workers running at a time. 0: one per worker CPU (with no CPUs named: 1).
+  unsigned concurrency = 0;
+  /// Further workers that take over while others block in a call. 0: the engine's maximum.
+  unsigned standby_max = 0;
+  /// How long an idle worker polls before it sleeps.
+  std::chrono::microseconds spin{50};
+  /// Empty: as the thread that opens the engine.
+  std::optional<Scheduling> scheduling;
 };
 
 struct EngineOptions {
@@ -52,6 +73,10 @@ struct EngineOptions {
   /// System-call pages (of 64 entries) of each channel, 1 to 256.
   unsigned pages_per_channel = 8;
   Help help = Help::automatic;
+  std::optional<Scheduling> scheduling;
+  /// The pool that the fields above describe is number 0; these are 1, 2, … A call names its
+  /// pool when it is posted. At most 8 in all. Engine `direct` has no workers, and accepts all.
+  std::vector<PoolOptions> more_pools;
 };
 
 /// How many completions a wait is for. A wait ends early when it is notified, at its timeout,
@@ -102,6 +127,17 @@ struct ChannelStats {
   std::uint64_t full = 0;       ///< posts that found no free entry
 };
 
+/// How a call is posted.
+struct PostOptions {
+  /// Who makes it. @see EngineOptions::more_pools
+  unsigned pool = 0;
+  /// When it passes, the call that would begin, waits or sleeps completes with -ETIME. One that
+  /// has an effect by then, or cannot be interrupted, completes with its own result.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+};
+
+class Chain;
+
 /// One carrier's way into an engine: post calls, reap completions.
 ///
 /// Threads: everything but notify() is for one thread at a time (the carrier).
@@ -118,7 +154,28 @@ class Channel {
   /// Posts a call; its completion will carry `token`. False when every entry is in
   /// flight: nothing was posted, reap first. The call becomes visible to workers at
   /// submit() at the latest. A call that workers refuse is made directly by reap().
-  [[nodiscard]] virtual bool post(const Call& call, void* token) = 0;
+  /// @throws std::system_error (EINVAL) for a pool that there is not.
+  [[nodiscard]] virtual bool post(const Call& call, void* token, const PostOptions& how) = 0;
+  [[nodiscard]] bool post(const Call& call, void* token) { return post(call, token, {}); }
+
+  /// Posts a chain, which has one completion. It carries the result of the last member; before,
+  /// `results`, which has a place for each member, got all of them. A member that was never made
+  /// has -ECANCELED. False: there are not so many free entries next to each other. The chain is
+  /// copied. A chain that breaks a rule has -EINVAL at the member that does.
+  /// @throws std::system_error (EINVAL) for an empty chain, too few places, or no such pool.
+  [[nodiscard]] virtual bool post_chain(const Chain& chain, std::span<long> results, void* token,
+                                        const PostOptions& how) = 0;
+  [[nodiscard]] bool post_chain(const Chain& chain, std::span<long> results, void* token) {
+    return post_chain(chain, results, token, {});
+  }
+
+  /// Cancels the call or chain in flight that was posted with `token` (the first one, if several
+  /// were). It completes as ever, once: with its own result if that came first, or if it cannot be
+  /// interrupted, else with -ECANCELED. False: there is none. Does not wait for the completion.
+  virtual bool cancel(void* token) = 0;
+  /// Cancels every call in flight whose first argument is this descriptor, and every chain that
+  /// has such a call, say before closing it. Returns how many.
+  virtual std::size_t cancel_descriptor(int fd) = 0;
 
   /// What call_or_post() did.
   enum class Made : std::uint8_t {
@@ -127,10 +184,18 @@ class Channel {
     full,    ///< nothing: every entry is in flight
   };
 
+  /// Makes a call in the calling thread, if it is of a kind that waits neither for anybody nor
+  /// for a disk; whether it did.
+  [[nodiscard]] virtual bool call_at_once(const Call& call, long& result) = 0;
+
   /// For a caller that has nothing else to do while the call is made: makes it at once, in
   /// the calling thread, if it does not wait for anybody; else posts it and, unless the
   /// channel helps(), submits. `result` is written when done.
-  [[nodiscard]] virtual Made call_or_post(const Call& call, void* token, long& result) = 0;
+  [[nodiscard]] virtual Made call_or_post(const Call& call, void* token, long& result,
+                                          const PostOptions& how) = 0;
+  [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result) {
+    return call_or_post(call, token, result, {});
+  }
 
   /// Makes all posted calls visible and rings the doorbell if no worker is looking.
   virtual void submit() = 0;
@@ -140,8 +205,8 @@ class Channel {
 
   /// Makes all posted calls visible, then sleeps until as many completions can be reaped as
   /// `policy` says, notify() was called since the last wait() returned, `timeout` is over
-  /// (negative: never), or a signal came. A channel that helps() executes the posted calls
-  /// first, and rings no doorbell.
+  /// (negative: never), a call's deadline passed, or a signal came. A channel that helps() executes
+  /// the posted calls first, and rings no doorbell.
   virtual void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) = 0;
   /// For any completion.
   void wait(std::chrono::nanoseconds timeout) { wait(WaitPolicy::any(), timeout); }
@@ -199,7 +264,9 @@ struct EngineStats {
 };
 
 /// The workers of one process. Thread-safe. Must outlive its channels and the use of its
-/// batches. After fork(), what the parent opened ends the child with a message when it is
+/// batches. Engine `threads`, and `direct` for calls with a deadline, interrupt calls by a signal:
+/// the highest real-time signal that has no handler when the first of them needs it.
+/// After fork(), what the parent opened ends the child with a message when it is
 /// used there (destroying it is allowed); open another engine in the child.
 class Engine {
  public:

@@ -9,12 +9,14 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "flexsc/cancel.hpp"
+#include "flexsc/chain.hpp"
 #include "flexsc/detail/wait_queue.hpp"
 #include "flexsc/engine.hpp"
 
@@ -171,6 +173,11 @@ void checkpoint();
 /// is there; in a plain thread, records it in an open batch segment or makes it directly.
 /// Returns a value or -errno; never touches errno.
 [[nodiscard]] long run_call(const Call& call);
+
+/// The same for a chain; `results`, which has a place for each member, gets all of them. Returns
+/// the last member's result. In a plain thread the calls are made one by one.
+/// @throws std::system_error (EINVAL) for an empty chain or too few places.
+long run_chain(const Chain& chain, std::span<long> results);
 
 /// Direct calls that run_call() and the functions of posix.hpp made in plain threads of
 /// this process so far, summed over all threads that ever were. Thread-safe.

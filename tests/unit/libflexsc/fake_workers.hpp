@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bit>
+#include <utility>
 #include <vector>
 
 #include "pages.hpp"
@@ -45,6 +46,8 @@ struct FakeWorkers {
   bool alive = true;  ///< what the transport answers
   unsigned doorbells = 0;
   unsigned waits = 0;
+  std::vector<std::pair<unsigned, unsigned>> cancelled;  ///< pages and bits
+  unsigned cancels_over = 0;
   std::function<void()> on_doorbell = [] {};
   std::function<void()> on_wait = [] {};
 };
@@ -52,7 +55,7 @@ struct FakeWorkers {
 class FakeTransport final : public detail::Transport {
  public:
   explicit FakeTransport(FakeWorkers& workers) : workers_(workers) {}
-  bool doorbell() override {
+  bool doorbell(unsigned /*pool*/) override {
     ++workers_.doorbells;
     workers_.on_doorbell();
     return workers_.alive;
@@ -63,6 +66,8 @@ class FakeTransport final : public detail::Transport {
     return workers_.alive;
   }
   void notify() override {}
+  void cancel(unsigned page, unsigned bit) override { workers_.cancelled.emplace_back(page, bit); }
+  void cancel_is_over(unsigned /*page*/, unsigned /*bit*/) override { ++workers_.cancels_over; }
 
  private:
   FakeWorkers& workers_;

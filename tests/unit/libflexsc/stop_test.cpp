@@ -18,7 +18,7 @@ using detail::Word;
 
 class StopTest : public testing::Test {
  protected:
-  static constexpr unsigned kQueue = 3;
+  static constexpr unsigned kQueue = 0;
 
   /// A call whose effect can be counted: writes one byte.
   Call tick() { return make_call(SYS_write, pipe.writer(), "t", 1); }
@@ -35,8 +35,7 @@ class StopTest : public testing::Test {
   }
 
   FakeWorkers workers{2};
-  PagedChannel channel{std::make_unique<FakeTransport>(workers), workers.pages, kQueue,
-                       open_policy()};
+  PagedChannel channel{std::make_unique<FakeTransport>(workers), workers.pages, 4, open_policy()};
   Pipe pipe{O_NONBLOCK};
   std::array<Completion, 128> out;
 };
@@ -186,7 +185,7 @@ TEST_F(StopTest, StrayCompletionBitsAreIgnored) {
 TEST_F(StopTest, CallsThatWorkersMayNotRunNeverReachThePages) {
   auto policy = open_policy();
   policy->classes[SYS_write] = FLEXSC_CLASS_CALLER;
-  PagedChannel careful(std::make_unique<FakeTransport>(workers), workers.pages, kQueue, policy);
+  PagedChannel careful(std::make_unique<FakeTransport>(workers), workers.pages, 4, policy);
   ASSERT_TRUE(careful.post(tick(), token(5)));
   careful.submit();
   EXPECT_EQ(workers.claim(0, kQueue), Word{0});
@@ -217,7 +216,7 @@ TEST_F(StopTest, DestroyingAChannelWithCallsInFlightAborts) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(
       {
-        PagedChannel doomed(std::make_unique<FakeTransport>(workers), workers.pages, 0,
+        PagedChannel doomed(std::make_unique<FakeTransport>(workers), workers.pages, 1,
                             open_policy());
         static_cast<void>(doomed.post(tick(), nullptr));
       },

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Chains: posted by their head, complete in one step.
+#include <algorithm>
+#include <cerrno>
+
+#include "chain_run.hpp"
+#include "interrupt.hpp"
+#include "paged_channel.hpp"
+
+namespace flexsc::detail {
+
+namespace {
+/// `length` bits from `bit` on.
+Word run_of(unsigned bit, unsigned length) noexcept {
+  return (length == FLEXSC_PAGE_ENTRIES ? ~Word{0} : bit_of(length) - 1) << bit;
+}
+
+/// The lowest bit from which on `length` bits are set; there may be none.
+bool find_run(Word bits, unsigned length, unsigned& bit) noexcept {
+  // Bit n of `bits` shrinks to whether the bits n to n + length - 1 are set.
+  for (unsigned have = 1; have < length;) {
+    const unsigned step = std::min(have, length - have);
+    bits &= bits >> step;
+    have += step;
+  }
+  if (bits == 0) return false;
+  bit = lowest(bits);
+  return true;
+}
+}  // namespace
+
+bool PagedChannel::find_room(unsigned length, Place& place) {
+  return free_.any_page([&](unsigned page) {
+    place.page = page;
+    return find_run(free_.of(page), length, place.bit);
+  });
+}
+
+/// Whether a worker can be asked. What it judges by arguments that are results, it would judge
+/// with half of the chain done.
+bool PagedChannel::workers_may_run(const Chain& chain) const {
+  return std::all_of(chain.members().begin(), chain.members().end(), [&](const ChainCall& member) {
+    return policy_->worker_may_run(member.call) &&
+           (member.from == 0 || policy_->class_of(member.call) != FLEXSC_CLASS_ARGS);
+  });
+}
+
+bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void* token,
+                              const PostOptions& how) {
+  fork_.check();
+  if (how.pool >= pending_.size()) throw_no_pool();
+  check_chain_post(chain, results);
+  const auto length = static_cast<unsigned>(chain.size());
+  Place head;
+  if (!find_room(length, head)) {
+    ++stats_.full;
+    return false;
+  }
+  posted_chains_.push_back({head, length, results.data()});
+  for (unsigned i = 0; i < length; ++i) {
+    const ChainCall& member = chain.members()[i];
+    flexsc_entry& entry = pages_.entry(head.page, head.bit + i);
+    fill(entry, member.call);
+    entry.flags = member.flags;
+    if (i + 1 < length) entry.flags |= FLEXSC_ENTRY_LINK;
+    entry.from = member.from;
+  }
+  if (how.deadline != Clock::time_point::max()) {
+    set_deadline(head, pages_.entry(head.page, head.bit), how.deadline);
+  }
+  free_.remove(head.page, run_of(head.bit, length));
+  chains_.add(head.page, bit_of(head.bit));
+  tokens_[head.index()] = token;
+  ++stats_.posted;
+  // One that breaks a rule is refused by the interpreter, and needs no way to a worker.
+  if (stopped_ || !workers_may_run(chain) || chain_fault(chain.members()) != 0) {
+    direct_.add(head.page, bit_of(head.bit));
+  } else {
+    show(head, how.pool);
+  }
+  return true;
+}
+
+std::vector<PagedChannel::PostedChain>::iterator PagedChannel::chain_at(Place head) {
+  return std::find_if(posted_chains_.begin(), posted_chains_.end(),
+                      [head](const PostedChain& chain) { return chain.head == head; });
+}
+
+Completion PagedChannel::finish_chain(Place head) {
+  const auto chain = chain_at(head);
+  for (unsigned i = 0; i < chain->length; ++i) {
+    chain->results[i] = static_cast<long>(pages_.entry(head.page, head.bit + i).result);
+  }
+  const std::span<long> results(chain->results, chain->length);
+  const auto cut = std::find_if(results.begin(), results.end(), not_made);
+  if (cut != results.end()) {
+    // Refused or stopped before its first call: nothing of it was made.
+    if (cut == results.begin() || results.front() == -ECANCELED) return run_chain_directly(head);
+    // Stopped on the way. What was made cannot be made again: it ends like one that is cancelled.
+    *cut = -ECANCELED;
+  }
+  if ((late_.of(head.page) & bit_of(head.bit)) != 0) {
+    const auto end = std::find(results.begin(), results.end(), -ECANCELED);
+    if (end != results.end()) *end = -ETIME;
+  }
+  return release_chain(head);
+}
+
+/// Takes the chain's entries back; its results are where they belong.
+Completion PagedChannel::release_chain(Place head) {
+  const auto chain = chain_at(head);
+  const long last = chain->results[chain->length - 1];
+  const Word others = run_of(head.bit, chain->length) & ~bit_of(head.bit);
+  free_.add(head.page, others);
+  chains_.remove(head.page, bit_of(head.bit));
+  posted_chains_.erase(chain);
+  static_cast<void>(end_of(head, 0));
+  return {release(head), last};
+}
+
+Completion PagedChannel::run_chain_directly(Place head) {
+  const auto chain = chain_at(head);
+  std::vector<ChainCall> members(chain->length);
+  for (unsigned i = 0; i < chain->length; ++i) {
+    members[i] = chain_call_in(pages_.entry(head.page, head.bit + i));
+  }
+  const std::span<long> results(chain->results, chain->length);
+  const Clock::time_point deadline = deadline_of(head);
+  const auto make = [&](const Call& call) {
+    ++stats_.direct;
+    return execute_until(call, deadline);
+  };
+  run_chain(members, results, make, [] { return 0L; });
+  return release_chain(head);
+}
+
+}  // namespace flexsc::detail
