@@ -56,7 +56,7 @@ def kernel_line(machine: Machine) -> str:
         words.append("tsc=reliable")
     if machine.kernel.slow:
         # An emulated CPU that checks every access, on a host that has other things to do.
-        words.append("watchdog_thresh=60")
+        words += ["watchdog_thresh=60", "workqueue.watchdog_thresh=0"]
     return " ".join([*words, *machine.append.split()])
 
 

@@ -6,6 +6,7 @@ import sys
 
 import build
 import guest
+import suite
 from paths import HarnessError
 
 
@@ -25,7 +26,8 @@ def main(arguments: list[str]) -> int:
     if options.life is not None:
         command += ["--life", str(options.life)]
     return guest.main(["--kernel", options.kernel, "--cpus", str(options.cpus), "--timeout",
-                       str(options.timeout), "--name", f"stress-{options.seed}", "--", *command])
+                       str(options.timeout), "--name", f"stress-{options.seed}", "--append",
+                       suite.NO_KMEMLEAK, "--", *command])
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ struct Options {
   unsigned processes = 3;
   long life = -1;
   bool calm = false;
+  bool plenty = false;
 };
 
 /// Of one life; the same number means the same decisions.
@@ -90,7 +91,7 @@ class Supervisor {
  private:
   void begin(std::uint64_t life) {
     const pid_t child = ::fork();
-    if (child == 0) live(options_, life, failing_.available());
+    if (child == 0) live(options_, life, failing_.available() && !options_.plenty);
     if (child > 0) running_[child] = life;
   }
 
@@ -166,6 +167,7 @@ int main(int argc, char** argv) {
   app.add_option("--processes", options.processes, "at a time")->check(CLI::PositiveNumber);
   app.add_option("--life", options.life, "this process alone, of those of the seed");
   app.add_flag("--calm", options.calm, "no signals, stops, tracers or CPUs that go");
+  app.add_flag("--plenty", options.plenty, "no allocation fails");
   app.add_flag("--nothing", nothing, "what a process becomes that executes itself");
   CLI11_PARSE(app, argc, argv);
   if (nothing) return 0;
