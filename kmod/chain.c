@@ -130,6 +130,7 @@ static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 		   long result)
 {
 	op->made++;
+	op->limit.set = false;
 	member->last = result;
 	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran)
 		member->result += result;
@@ -199,11 +200,11 @@ static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
 
 	for (;;) {
 		ret = flexsc_look(exec, &member->call, member->traits,
-				  &op->file, &op->events);
+				  &op->file, &op->events, &op->limit);
 		if (!ret) {
 			ret = flexsc_exec_call(exec, &member->call, op);
 			/* Interrupted by itself: look again, and wait. */
-			if (flexsc_exec_settle(exec) && ret == -FLEXSC_WAITS)
+			if (flexsc_exec_settle(exec, &ret))
 				continue;
 			return ret;
 		}
@@ -274,7 +275,7 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 		return exec->mode == FLEXSC_BY_FLUSH ?
 			       READ_ONCE(op->end) ?: -EINTR :
 			       flexsc_exec_call(exec, &member->call, op);
-	return result;
+	return flexsc_op_result(op, member->call.nr, result);
 }
 
 /*

@@ -5,6 +5,7 @@
 
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/timer.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
@@ -37,6 +38,13 @@ static inline bool fx_current_sleeps(void)
 {
 	return !task_is_runnable(current);
 }
+#endif
+
+/* 6.2: a name that says more. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+#define fx_timer_delete_sync(timer) del_timer_sync(timer)
+#else
+#define fx_timer_delete_sync(timer) timer_delete_sync(timer)
 #endif
 
 /*

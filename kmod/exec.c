@@ -232,14 +232,15 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
 						     call->nr;
 	}
-	return ret;
+	return op ? flexsc_op_result(op, nr, ret) : ret;
 }
 
 /*
- * After a call that was to be interrupted if it sleeps. Returns whether it was;
- * the flag that did it is taken away again.
+ * After a call that was to be interrupted if it sleeps, and ended with *ret.
+ * The flag that interrupts is taken away again. Returns whether the call was
+ * interrupted before it had any effect.
  */
-bool flexsc_exec_settle(struct flexsc_exec *exec)
+bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret)
 {
 	exec->interrupt = false;
 	if (likely(!exec->interrupted))
@@ -249,5 +250,6 @@ bool flexsc_exec_settle(struct flexsc_exec *exec)
 	/* It may have stood for task work too. */
 	if (task_work_pending(current))
 		static_call(fx_task_work_run)();
-	return true;
+	/* Again, a socket with a time limit says EINTR. */
+	return *ret == -FLEXSC_WAITS || *ret == -EINTR;
 }

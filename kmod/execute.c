@@ -36,20 +36,21 @@ static long give_back(struct flexsc_exec *exec)
 static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 {
 	struct flexsc_call *call = &exec->call;
+	struct flexsc_limit limit = {};
 	struct file *file = NULL;
 	struct flexsc_op *op;
 	__poll_t events;
 	long ret;
 
 	do {
-		ret = flexsc_look(exec, call, traits, &file, &events);
+		ret = flexsc_look(exec, call, traits, &file, &events, &limit);
 		if (!ret)
 			ret = flexsc_exec_call(exec, call, NULL);
 		/* Interrupted by itself: it looks again, and waits. */
-	} while (flexsc_exec_settle(exec) && ret == -FLEXSC_WAITS);
+	} while (flexsc_exec_settle(exec, &ret));
 
 	if (ret == -FLEXSC_WAITS) {
-		op = flexsc_op_single(exec, file, events);
+		op = flexsc_op_single(exec, file, events, limit);
 		if (op) {
 			flexsc_op_listed(exec, op);
 			if (flexsc_op_arm(op) != FLEXSC_ARMED)
@@ -76,8 +77,7 @@ static long serve_open(struct flexsc_exec *exec)
 
 	exec->interrupt = true;
 	ret = flexsc_exec_call(exec, &exec->call, NULL);
-	if (flexsc_exec_settle(exec) &&
-	    (ret == -FLEXSC_WAITS || ret == -EINTR)) {
+	if (flexsc_exec_settle(exec, &ret)) {
 		exec->left = true;
 		return give_back(exec);
 	}

@@ -235,7 +235,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
  * file, whose reference it takes over.
  */
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
-				   __poll_t events)
+				   __poll_t events, struct flexsc_limit limit)
 {
 	struct flexsc_op_call *member;
 	struct flexsc_op *op;
@@ -250,6 +250,7 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	member->traits = flexsc_call_traits(exec->client->calls, exec->call.nr);
 	op->file = file;
 	op->events = events;
+	op->limit = limit;
 	op_list(op);
 	return op;
 }

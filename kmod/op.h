@@ -22,8 +22,10 @@
 #include <linux/hrtimer.h>
 #include <linux/poll.h>
 #include <linux/task_work.h>
+#include <linux/timer.h>
 #include <linux/wait.h>
 #include <asm/segment.h>
+#include <asm/unistd.h>
 
 #include "exec.h"
 #include "flexsc.h"
@@ -44,6 +46,12 @@ enum flexsc_op_state {
 	FLEXSC_OP_FIRED,
 	FLEXSC_OP_ARMED,
 	FLEXSC_OP_READY,
+};
+
+/* The end of a socket's time limit (SO_RCVTIMEO, SO_SNDTIMEO) for one call. */
+struct flexsc_limit {
+	bool set;
+	unsigned long at; /* jiffies */
 };
 
 /* A place in the wait queue of a file. */
@@ -81,6 +89,8 @@ struct flexsc_op {
 	/* The owner's. */
 	struct file *file; /* a reference, while it waits */
 	__poll_t events;
+	struct flexsc_limit limit;
+	struct timer_list limit_timer; /* runs while it waits, if limit is set */
 	poll_table table;
 	unsigned int nr_waits;
 	bool unarmable;
@@ -110,7 +120,7 @@ struct flexsc_op {
 void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit);
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
-				   __poll_t events);
+				   __poll_t events, struct flexsc_limit limit);
 void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode);
 void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op);
 struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
@@ -125,6 +135,14 @@ int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
 void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op);
 void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op);
 
+/* Reported whether they were asked for or not. */
+#define FLEXSC_EVENTS_ALWAYS (EPOLLERR | EPOLLHUP | EPOLLNVAL)
+
+/* look.c */
+long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
+		 u16 traits, struct file **file, __poll_t *events,
+		 struct flexsc_limit *limit);
+
 /* arm.c */
 enum flexsc_armed {
 	FLEXSC_ARMED,  /* it waits, and is not ours any more */
@@ -132,15 +150,13 @@ enum flexsc_armed {
 	FLEXSC_CANNOT, /* the file offers no queue, or nobody would come */
 };
 
-long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u16 traits, struct file **file, __poll_t *events);
 enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
 
 /* execute.c */
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
-bool flexsc_exec_settle(struct flexsc_exec *exec);
+bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);
 bool flexsc_exec_resume(struct flexsc_exec *exec);
 
 static inline void flexsc_call_init(struct flexsc_call *call)
@@ -169,6 +185,18 @@ static inline long flexsc_dispatch(const struct flexsc_call *call, u32 nr)
 	 */
 	if (unlikely(task_work_pending(current)))
 		static_call(fx_task_work_run)();
+	return ret;
+}
+
+/*
+ * What a call of an operation returned. A socket with a time limit says EINTR
+ * whatever interrupted it, also the end of the operation. (So may close(), but
+ * that has closed.)
+ */
+static inline long flexsc_op_result(const struct flexsc_op *op, u32 nr, long ret)
+{
+	if (unlikely(ret == -EINTR) && READ_ONCE(op->end) && nr != __NR_close)
+		return op->end;
 	return ret;
 }
 
