@@ -52,14 +52,14 @@ TEST_F(Tool, StatReportsRatesAsJson) {
   const Group other;
   ASSERT_TRUE(eventually([&] { return board->count > 0; }));
   const Ran ran =
-      run("flexsc stat --json --count 3 --interval 0.5 --pid " + std::to_string(process));
+      run("flexsc stat --json --count 5 --interval 0.5 --pid " + std::to_string(process));
   board->stage = 1;
   EXPECT_EQ(busy.join(), "exit 0");
   ASSERT_EQ(ran.status, 0) << ran.output;
   std::istringstream lines(ran.output);
   std::vector<Json> reports;
   for (std::string line; std::getline(lines, line);) reports.push_back(Json::parse(line));
-  ASSERT_EQ(reports.size(), 3U);
+  ASSERT_EQ(reports.size(), 5U);
   EXPECT_TRUE(reports[0]["interval_s"].is_null());
   for (const Json& report : reports) {
     ASSERT_EQ(report["groups"].size(), 1U) << "of the process that was named";
@@ -69,16 +69,18 @@ TEST_F(Tool, StatReportsRatesAsJson) {
     EXPECT_EQ(group["pools"].size(), 1U);
     EXPECT_EQ(group["clients"].size(), 1U);
   }
+  double all = 0;  // on a busy machine the process may do nothing for half a second
   for (std::size_t i = 1; i < reports.size(); ++i) {
     const Json& now = reports[i]["groups"][0];
     const Json& before = reports[i - 1]["groups"][0];
     const double interval = reports[i]["interval_s"];
     EXPECT_GE(interval, 0.499) << "a rate of less than was asked for";
     const double executed = now["executed"].get<double>() - before["executed"].get<double>();
-    EXPECT_GT(executed, 0);
+    all += executed;
     EXPECT_NEAR(now["per_second"]["executed"].get<double>() * interval, executed, 0.01);
-    EXPECT_EQ(now["during"]["batch_size"].size(), 1U) << "one call at a time: bucket 1";
+    EXPECT_EQ(now["during"]["batch_size"].size(), executed > 0 ? 1U : 0U) << "one call at a time";
   }
+  EXPECT_GT(all, 0);
 }
 
 TEST_F(Tool, StatForPeople) {
