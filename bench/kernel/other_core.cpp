@@ -4,18 +4,15 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cmath>
-#include <ctime>
 #include <functional>
-#include <map>
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 #include "device.hpp"
 #include "exchange.hpp"
 #include "measurements.hpp"
+#include "rounds.hpp"
 
 namespace flexsc::bench {
 
@@ -30,8 +27,6 @@ constexpr unsigned kCalls = 256;  // of a sample
 constexpr std::array kSizes = {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 12U, 16U, 32U, 64U};
 constexpr double kPatience = 60e9;     // ns, for a batch
 constexpr unsigned kLooks = 1U << 20;  // at the completion bits, between two at the clock
-constexpr double kSearch = 90e9;       // ns, until the CPUs are near each other
-constexpr double kGiveUp = 300e9;      // ns, until they stayed where they are for some rounds
 
 /// The time of a direct call, in ns.
 double direct() {
@@ -106,94 +101,33 @@ class Pair {
   Pinned pinned_;
 };
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<long>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-/// Rounds of samples while the CPUs had one distance.
-class Distance {
- public:
-  void add(const json& pairs_of_sizes, double exchange) {
-    exchanges_.push_back(exchange);
-    for (const auto& [size, pairs] : pairs_of_sizes.items()) {
-      auto& all = samples_[size];
-      for (const json& pair : pairs) all.push_back({pair[0].get<double>(), pair[1].get<double>()});
-    }
-  }
-  [[nodiscard]] unsigned rounds() const { return static_cast<unsigned>(exchanges_.size()); }
-  /// Pairs by size.
-  [[nodiscard]] json samples() const { return samples_; }
-  [[nodiscard]] json about(const char* name) const {
-    return {
-        {"CPUs", name}, {"bare_exchange_ns", std::round(median(exchanges_))}, {"rounds", rounds()}};
-  }
-
- private:
-  std::map<std::string, std::vector<std::array<double, 2>>> samples_;
-  std::vector<double> exchanges_;
-};
-
-struct Round {
-  json pairs;       // by size
-  double nearest;   // of the exchanges before and after, in ns
-  double farthest;  // likewise
-};
-
-Round measure_round(Context& context, std::span<const unsigned> sizes) {
-  const double before = Exchange().measure();
-  json pairs;
-  {
-    Pair pair;
-    for (const unsigned size : sizes) pairs[std::to_string(size)] = pair.compare(context, size);
-  }
-  const double after = Exchange().measure();
-  return {std::move(pairs), std::min(before, after), std::max(before, after)};
-}
-
-void rest() {
-  const timespec time{0, 200'000'000};
-  ::nanosleep(&time, nullptr);
+/// The time of a direct call, in ns: the median of some samples.
+double usual_direct() {
+  std::array<double, kPairs> times{};
+  for (double& time : times) time = direct();
+  std::nth_element(times.begin(), times.begin() + kPairs / 2, times.end());
+  return times[kPairs / 2];
 }
 
 /// The host of an emulated machine decides whether two of its CPUs are near each other, and moves
-/// them. They are called near if an exchange between them takes less than a direct call. Where it
-/// takes more, that is all that the samples show, so those of near CPUs are the result, if there
-/// are any within a while; the others come with it.
+/// them. They are called near if an exchange between them takes less than a direct call: where it
+/// takes more, that is all that the samples show.
 json measure(Context& context, std::span<const unsigned> sizes,
              const std::function<json(const json&)>& as_samples) {
-  const unsigned wanted = context.samples(kRounds, 1);
-  const double search = context.quick() ? 0 : kSearch;
-  const double begun = now();
-  std::vector<double> calls(kPairs);
-  for (double& call : calls) call = direct();
-  const double limit = median(calls);
-  Distance near;
-  Distance far;
-  const auto within = [begun](double time) { return now() - begun < time; };
-  while (near.rounds() < wanted && within(far.rounds() < wanted ? kGiveUp : search)) {
-    // What a round is like is known after it: one during which they moved does not count.
-    if (far.rounds() >= wanted && Exchange().measure() > limit) {
-      rest();
-      context.progress((now() - begun) / search);
-      continue;
-    }
-    const Round round = measure_round(context, sizes);
-    if (round.farthest <= limit) near.add(round.pairs, round.farthest);
-    if (round.nearest > limit) far.add(round.pairs, round.nearest);
-    context.progress(static_cast<double>(near.rounds()) / wanted);
-  }
-  if (near.rounds() + far.rounds() == 0)
-    throw std::runtime_error("the CPUs are moved all the time");
-  const bool have_near = near.rounds() > 0;
-  json result = as_samples((have_near ? near : far).samples());
-  result["about"] = have_near ? near.about("near") : far.about("far");
-  if (have_near && far.rounds() > 0) {
-    result["otherwise"] = as_samples(far.samples());
-    result["otherwise"]["about"] = far.about("far");
-  }
-  return result;
+  const double limit = usual_direct();
+  const Condition near{"CPUs",
+                       "near",
+                       "far",
+                       "bare_exchange_ns",
+                       [] { return Exchange().measure(); },
+                       [limit](double exchange) { return exchange <= limit; }};
+  const auto round = [&] {
+    json pairs;
+    Pair pair;
+    for (const unsigned size : sizes) pairs[std::to_string(size)] = pair.compare(context, size);
+    return pairs;
+  };
+  return in_rounds(context, kRounds, near, round, as_samples);
 }
 
 }  // namespace
