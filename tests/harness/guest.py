@@ -11,6 +11,7 @@ from pathlib import Path
 
 import accel
 import boot
+import cache_model
 import elf
 import initramfs
 import kernels
@@ -50,6 +51,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                         help="default: 1024; debug kernels 2048")
     parser.add_argument("--icount", action="store_true",
                         help="count instructions: one CPU, one nanosecond per instruction")
+    parser.add_argument("--cache-model", type=Path, metavar="FILE",
+                        help="model the caches of each CPU between the marks of the program "
+                             "(bench/cache-model/marks.hpp); the counts go to FILE as JSON")
     parser.add_argument("--accel", default="auto", choices=accel.CHOICES,
                         help="default: KVM where it boots a guest, else emulation")
     parser.add_argument("--timeout", type=float, default=120, metavar="S",
@@ -69,6 +73,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         options.cpus = 1 if options.icount else 2
     if options.icount and options.cpus != 1:
         parser.error("--icount works with one CPU only")
+    if options.cache_model and options.accel == "kvm":
+        parser.error("--cache-model works in the emulator only")
     return options
 
 
@@ -96,9 +102,11 @@ def resolve(words: list[str]) -> tuple[str, dict[str, Path]]:
 def make_run(options: argparse.Namespace, kernel: kernels.Kernel) -> boot.Run:
     line, programs = resolve(options.command)
     module = None if options.no_module else kmod.build(kernel, options.module_source)
-    how = "tcg" if options.icount else accel.choose(kernel, options.accel)
+    emulated = options.icount or options.cache_model
+    how = "tcg" if emulated else accel.choose(kernel, options.accel)
+    plugin = cache_model.plugin(options.cache_model) if options.cache_model else ""
     machine = qemu.Machine(kernel, options.cpus, options.memory or kernel.memory,
-                           options.icount, how, options.append)
+                           options.icount, how, options.append, plugin)
     payload = initramfs.Payload(line, programs, tuple(options.file), module,
                                 {"module_args": options.module_args})
     name = options.name or re.sub(r"[^\w.+-]", "", Path(line.split()[0]).name) or "command"
@@ -108,14 +116,16 @@ def make_run(options: argparse.Namespace, kernel: kernels.Kernel) -> boot.Run:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     chosen = kernels.select(options.kernel)
-    if options.out is not None and len(chosen) > 1:
-        raise HarnessError("--out with several kernels would mix their files: give one --kernel")
+    if (options.out or options.cache_model) and len(chosen) > 1:
+        raise HarnessError("several kernels would write the same files: give one --kernel")
     worst = 0
     for kernel in chosen:
         run = make_run(options, kernel)
         boot.say(f"booting Linux {kernel.release} ({run.machine.accel})")
         outcome = boot.boot(run)
         boot.announce(run, outcome)
+        if options.cache_model and outcome.status == 0:
+            print(cache_model.table(options.cache_model))
         worst = worst or outcome.status
     return worst
 

@@ -29,6 +29,7 @@ class Machine:
     icount: bool = False
     accel: str = "tcg"
     append: str = ""
+    plugin: str = ""  # of the emulator, with its arguments
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ def arguments(machine: Machine, files: Files) -> list[str]:
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-kernel", str(machine.kernel.image), "-initrd", str(files.initrd),
             "-append", kernel_line(machine), "-qmp", f"unix:{files.control},server=on,wait=off"]
+    if machine.plugin:
+        line += ["-plugin", machine.plugin]
     for number, irq in enumerate(PORT_IRQS):
         line += ["-chardev", f"file,id=port{number},path={files.port(number)}",
                  "-device", f"isa-serial,index={number},irq={irq},chardev=port{number}"]

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""The cache model (bench/cache-model): how the emulator gets it, and what it counted as a table."""
+
+import json
+from pathlib import Path
+
+from paths import BUILD, HarnessError
+
+PLUGIN = BUILD / "lib/libflexsc-cache-model.so"
+SIDES = ("user", "kernel")
+COLUMNS = {"instructions": "instructions", "l1i_misses": "L1i", "l1d_misses": "L1d",
+           "l2_misses": "L2", "itlb_misses": "ITLB", "dtlb_misses": "DTLB", "stlb_misses": "STLB"}
+
+
+def plugin(results: Path) -> str:
+    """The emulator's argument."""
+    if not PLUGIN.exists():
+        raise HarnessError(f"{PLUGIN} is not there: run `./run build`")
+    if "," in str(results):
+        raise HarnessError(f"{results}: the emulator takes no file name with a comma")
+    results.unlink(missing_ok=True)
+    return f"{PLUGIN},out={results.absolute()}"
+
+
+def read(results: Path) -> list[dict]:
+    """What was counted, by CPU."""
+    if not results.exists():
+        raise HarnessError("nothing was counted: the program has to pass both marks of "
+                           "bench/cache-model/marks.hpp")
+    return json.loads(results.read_text())["cpus"]
+
+
+def table(results: Path) -> str:
+    lines = ["modelled misses, and instructions:", "cpu side  " +
+             "".join(f"{title:>13}" for title in COLUMNS.values())]
+    for cpu in read(results):
+        for side in SIDES:
+            lines.append(f"{cpu['cpu']:3} {side:6}" +
+                         "".join(f"{cpu[side][name]:13}" for name in COLUMNS))
+        lines.append(f"    entries into the kernel: {cpu['kernel_entries']}, "
+                     f"of which system calls: {cpu['system_calls']}")
+    return "\n".join(lines)
