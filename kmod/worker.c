@@ -124,9 +124,13 @@ static bool serve_word(struct flexsc_worker *worker,
 {
 	struct flexsc_pool *pool = worker->pool;
 	u64 *word = &client->header->submission[pool->index].page[page];
-	u64 taken;
+	u64 taken, posted = READ_ONCE(*word);
 
-	trace_flexsc_post(client, pool->index, page, READ_ONCE(*word));
+	/* Work for several: they come while this one is at it. */
+	if (posted & (posted - 1) &&
+	    atomic_read(&pool->running) < (int)READ_ONCE(pool->concurrency))
+		flexsc_pool_kick(pool);
+	trace_flexsc_post(client, pool->index, page, posted);
 	/* Before bits are taken; they are in claim before it is NULL again. */
 	WRITE_ONCE(worker->exec.claiming, word);
 	taken = claim(pool, word);
