@@ -286,9 +286,12 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	for (;;) {
 		struct flexsc_op_call *member = &op->calls[op->pos];
-		long result = make_call(exec, op, member);
+		long result;
 		int why;
 
+		/* Computed once: the compiler would do it again at each use. */
+		OPTIMIZER_HIDE_VAR(member);
+		result = make_call(exec, op, member);
 		if (unlikely(result < 0)) {
 			if (result == -FLEXSC_LATER)
 				return;
