@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t kSubmitBatch = 8;
 /// Calls that a fiber makes one after the other without a look at the outside.
 constexpr unsigned kMadeAlone = 32;
+/// Up to so many calls in flight a fiber counts as alone.
+constexpr std::size_t kFewInFlight = 4;
 /// Rounds in which calls may become executable before a carrier that helps looks at them.
 constexpr std::uint64_t kHelpRounds = 32;
 /// Completions taken at a time.
@@ -37,7 +39,9 @@ long Carrier::run_call(const Call& call) {
   }
   // Parking would only cost time. Now and then it is done all the same: the carrier looks at
   // other fibers' completions, timers and wake-ups in between.
-  if (alone() && made_alone_ < kMadeAlone) {
+  // Nor is it done for workers with CPUs of their own while more than a few calls are in flight:
+  // some of those are about to complete, and a crossing would keep their fibers waiting.
+  if (alone() && made_alone_ < kMadeAlone && (helps_ || channel_->in_flight() < kFewInFlight)) {
     if (!helps_) unsubmitted_ = 0;  // it submits
     const PostOptions how{.pool = current_->pool};
     switch (channel_->call_or_post(call, &pending, pending.result, how)) {
