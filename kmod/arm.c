@@ -14,6 +14,25 @@
 #include "trace.h"
 
 /*
+ * What an operation waits for has come: if it waits, somebody is told. op and
+ * its client stay meanwhile: whoever owns op now first waits, in
+ * flexsc_op_unarm(), for the caller of this to be out of it.
+ */
+static void op_fire(struct flexsc_op *op)
+{
+	struct flexsc_client *client = op->client;
+	struct flexsc_pool *pool = op->pool;
+	unsigned long flags;
+	bool ready;
+
+	raw_spin_lock_irqsave(&client->ops_lock, flags);
+	ready = flexsc_op_fire_locked(op);
+	raw_spin_unlock_irqrestore(&client->ops_lock, flags);
+	if (ready)
+		flexsc_client_ready(client, pool);
+}
+
+/*
  * The file reports something. Under the lock of the wait queue, in any context.
  */
 static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
@@ -22,24 +41,13 @@ static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
 	struct flexsc_op_wait *wait =
 		container_of(entry, struct flexsc_op_wait, entry);
 	struct flexsc_op *op = wait->op;
-	struct flexsc_client *client = op->client;
-	struct flexsc_pool *pool = op->pool;
 	__poll_t events = key_to_poll(key);
-	unsigned long flags;
-	bool ready;
 
 	/* No events: the file does not say which. */
 	if (events && !(events & (op->events | FLEXSC_EVENTS_ALWAYS | POLLFREE)))
 		return 0;
-	raw_spin_lock_irqsave(&client->ops_lock, flags);
-	ready = flexsc_op_fire_locked(op);
-	raw_spin_unlock_irqrestore(&client->ops_lock, flags);
-	/*
-	 * op and client stay: who owns op now takes it out of this queue first,
-	 * and for that waits for the lock that we are under.
-	 */
-	if (ready)
-		flexsc_client_ready(client, pool);
+	/* To take it out of this queue, its owner needs the lock we are under. */
+	op_fire(op);
 	if (unlikely(events & POLLFREE)) {
 		/* The queue itself goes, when we are out of it. */
 		list_del_init(&entry->entry);
@@ -52,18 +60,7 @@ static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
 /* The socket's time limit is over: the owner looks again. In a softirq. */
 static void op_limit(struct timer_list *timer)
 {
-	struct flexsc_op *op = container_of(timer, struct flexsc_op, limit_timer);
-	struct flexsc_client *client = op->client;
-	struct flexsc_pool *pool = op->pool;
-	unsigned long flags;
-	bool ready;
-
-	raw_spin_lock_irqsave(&client->ops_lock, flags);
-	ready = flexsc_op_fire_locked(op);
-	raw_spin_unlock_irqrestore(&client->ops_lock, flags);
-	/* The owner waits for this function, see flexsc_op_unarm(). */
-	if (ready)
-		flexsc_client_ready(client, pool);
+	op_fire(container_of(timer, struct flexsc_op, limit_timer));
 }
 
 /* vfs_poll() calls it for every queue that the file has. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A Google Benchmark program whose samples come out as pairs: both sides of a key by turns. The
-// library's own random interleaving mixes all keys, so this runs one pair after the other.
+// A Google Benchmark program. run.py runs it once per sample, both sides of a key by turns, since
+// the library's own random interleaving would mix all keys.
 #include <benchmark/benchmark.h>
 
 int main(int argc, char** argv) {
