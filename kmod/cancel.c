@@ -58,26 +58,25 @@ bool flexsc_cancel_matches(struct flexsc_exec *exec, unsigned int bit, u32 nr,
 {
 	struct flexsc_client *client = exec->client;
 	struct flexsc_group *group = client->group;
-	struct cancel_request *request;
-	bool matches = false;
+	struct cancel_request *request, *match = NULL;
 
 	raw_spin_lock_irq(&group->lock);
 	list_for_each_entry(request, &group->cancels, node) {
 		if (request->client == client &&
 		    request_names(request, exec->page, bit, nr, arg0)) {
-			matches = true;
+			match = request;
 			break;
 		}
 	}
-	if (matches) {
+	if (match) {
 		/* Unless it was found running a moment ago. */
 		if (!exec->worker || exec->worker->cancel !=
 					     flexsc_call_id(exec->in_call, bit))
-			request->found++;
+			match->found++;
 		WRITE_ONCE(exec->in_op, true);
 	}
 	raw_spin_unlock_irq(&group->lock);
-	return matches;
+	return match;
 }
 
 static bool entry_named(const struct cancel_request *request,

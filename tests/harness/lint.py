@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import counts
+import lint_analyzer
+import lint_coccinelle
 import lint_cpp
 import lint_kmod
 from paths import HARNESS, ROOT, HarnessError
@@ -87,6 +89,8 @@ CHECKS: dict[str, Callable[[list[Path]], list[str]]] = {
     "clang-tidy": lint_cpp.clang_tidy,
     "kmod: checkpatch": lint_kmod.checkpatch,
     "kmod: gcc W=1 and sparse": lint_kmod.compilers,
+    "kmod: coccinelle": lint_coccinelle.semantic_patches,
+    "kmod: clang's analyser": lint_analyzer.analyzer,
 }
 
 

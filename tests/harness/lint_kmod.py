@@ -3,38 +3,21 @@
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
+import kernel_scripts
 import kernels
 import kmod
 from lint_cpp import tool
 from paths import BUILD, ROOT, HarnessError
 
-KERNEL_SOURCE = Path("/usr/src/linux-source-6.1.tar.xz")
 # The headers of tracepoints have a layout of their own, which checkpatch.pl does not know.
 UNCHECKED = ("trace.h",)
-SCRIPTS = ("checkpatch.pl", "const_structs.checkpatch", "spelling.txt")
-
-
-def checker() -> Path:
-    """checkpatch.pl out of Debian's kernel source, unpacked once."""
-    folder = BUILD / "lint/linux-source-6.1/scripts"
-    if all((folder / name).exists() for name in SCRIPTS):
-        return folder / SCRIPTS[0]
-    if not KERNEL_SOURCE.exists():
-        raise HarnessError(f"{KERNEL_SOURCE} is missing: run `./run setup`")
-    print(f"unpacking checkpatch from {KERNEL_SOURCE} (once)", flush=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    names = [f"linux-source-6.1/scripts/{name}" for name in SCRIPTS]
-    subprocess.run(["tar", "-C", str(BUILD / "lint"), "-xJf", str(KERNEL_SOURCE), *names],
-                   check=True)
-    return folder / SCRIPTS[0]
 
 
 def checkpatch(files: list[Path]) -> list[str]:
     """What is ignored, and why, stands in kmod/.checkpatch.conf."""
-    script = checker()
+    script = kernel_scripts.unpacked() / "checkpatch.pl"
     sources = [str(path) for path in files if path.suffix in (".c", ".h")
                and path.name not in UNCHECKED and (path.is_relative_to(kmod.SOURCE) or path.name == "uapi.h")]
     # It reads its settings from where it runs, and leaves files of its own there.
