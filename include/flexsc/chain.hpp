@@ -77,12 +77,22 @@ class Chain {
   template <class... Args>
   Member add(long nr, Args... args) {
     static_assert(sizeof...(Args) <= 6, "a system call has at most six arguments");
-    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
     ChainCall member;
     member.call.nr = static_cast<std::uint32_t>(nr);
     unsigned at = 0;
     (set(member, at++, args), ...);
-    members_.push_back(member);
+    return add(member);
+  }
+
+  /// Appends a call as it is described. @throws as the other
+  Member add(const ChainCall& call) {
+    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
+    for (unsigned at = 0; at < call.call.args.size(); ++at) {
+      if ((call.from >> at & 1U) != 0 && call.call.args[at] >= members_.size()) {
+        throw std::invalid_argument("the result of a call that is not earlier in the chain");
+      }
+    }
+    members_.push_back(call);
     return {*this, static_cast<unsigned>(members_.size() - 1)};
   }
 
@@ -103,13 +113,7 @@ class Chain {
   static void set(ChainCall& member, unsigned at, T value) {
     member.call.args[at] = detail::as_argument(value);
   }
-  void check(ResultOf value) const {
-    if (value.position >= members_.size()) {
-      throw std::invalid_argument("the result of a call that is not earlier in the chain");
-    }
-  }
-  void set(ChainCall& member, unsigned at, ResultOf value) const {
-    check(value);
+  static void set(ChainCall& member, unsigned at, ResultOf value) {
     member.call.args[at] = value.position;
     member.from = static_cast<std::uint16_t>(member.from | (1U << at));
   }

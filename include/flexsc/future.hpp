@@ -105,6 +105,8 @@ class Promise {
   }
   Promise(const Promise&) = delete;
   Promise& operator=(const Promise&) = delete;
+  // set_exception() throws only to a second setter, and who destroys a promise is alone with it.
+  // NOLINTNEXTLINE(bugprone-exception-escape)
   ~Promise() {
     // relaxed: our own, or another's who was first.
     if (outcome_ == nullptr || outcome_->taken.load(std::memory_order_relaxed)) return;
@@ -131,9 +133,9 @@ class Promise {
     into.settle([&] { into.value.emplace(std::forward<Args>(args)...); });
   }
   /// @throws std::future_error: no_state, promise_already_satisfied
-  void set_exception(std::exception_ptr exception) {
+  void set_exception(const std::exception_ptr& exception) {
     auto& into = outcome();
-    into.settle([&] { into.exception = std::move(exception); });
+    into.settle([&] { into.exception = exception; });
   }
 
  private:
@@ -149,7 +151,7 @@ class Promise {
 /// Runs `function` in a fiber of its own, on `runtime`. Unlike the future of std::async, the one
 /// that is returned does not wait when it is destroyed. @throws std::bad_alloc
 template <class Function>
-[[nodiscard]] auto async(Runtime& runtime, Function function, SpawnOptions options = {}) {
+[[nodiscard]] auto async(Runtime& runtime, Function function, const SpawnOptions& options = {}) {
   using T = std::invoke_result_t<Function&>;
   // Shared, because std::function wants its target copyable.
   struct Work {
@@ -173,7 +175,7 @@ template <class Function>
               work->promise.set_exception(std::current_exception());
             }
           },
-          std::move(options))
+          options)
       .detach();
   return future;
 }
