@@ -70,16 +70,17 @@ bool Connection::send_answer(Answer answer) {
   ++tally_.responses[answer.status];
   std::string_view head = answer.head;
   const int flags = MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
-  while (!head.empty()) {
+  while (!head.empty() || answer.file_bytes > 0) {
+    // For one step forward: usually all of the head and of the file.
     const DeadlineScope limit(service_.options().idle_timeout);
-    const ssize_t sent = flexsc::send(socket_.get(), head.data(), head.size(), flags);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    tally_.bytes += static_cast<std::uint64_t>(sent);
-    head.remove_prefix(static_cast<std::size_t>(sent));
-  }
-  while (answer.file_bytes > 0) {
-    const DeadlineScope limit(service_.options().idle_timeout);
+    if (!head.empty()) {
+      const ssize_t sent = flexsc::send(socket_.get(), head.data(), head.size(), flags);
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent <= 0) return false;
+      tally_.bytes += static_cast<std::uint64_t>(sent);
+      head.remove_prefix(static_cast<std::size_t>(sent));
+      if (!head.empty() || answer.file_bytes == 0) continue;
+    }
     const ssize_t sent =
         flexsc::sendfile(socket_.get(), answer.file.get(), nullptr, answer.file_bytes);
     if (sent < 0 && errno == EINTR) continue;

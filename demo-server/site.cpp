@@ -6,8 +6,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <cerrno>
-#include <cstdio>
+#include <charconv>
 #include <ctime>
 #include <system_error>
 
@@ -55,17 +56,22 @@ const char* reason_phrase(int status) {
   }
 }
 
-/// The current time as HTTP writes it, made once per second and thread. Makes no call
-/// that could park a fiber, so the thread cannot change under it.
-[[gnu::noinline]] const std::string& date_now() {
-  thread_local std::time_t made_at = 0;
-  thread_local std::string text;
-  const std::time_t now = std::time(nullptr);
-  if (now != made_at) {
-    text = http_date(now);
-    made_at = now;
-  }
-  return text;
+/// http_date(), which is dear, with a memory of each thread for the times that are asked for again
+/// and again. Makes no call that could park a fiber, so the thread cannot change under it.
+[[gnu::noinline]] std::string_view date_text(std::time_t time) {
+  struct Known {
+    std::time_t time = 0;
+    std::string text;
+  };
+  constexpr std::size_t kKnown = 64;
+  thread_local std::array<Known, kKnown> all;
+  Known& known = all[static_cast<std::size_t>(time) % kKnown];
+  if (known.time != time || known.text.empty()) known = {time, http_date(time)};
+  return known.text;
+}
+
+void add_field(Answer& answer, std::string_view name, std::string_view value) {
+  answer.head.append(name).append(": ").append(value).append("\r\n");
 }
 
 void begin_head(Answer& answer, int status, const Request& request, bool last) {
@@ -73,8 +79,9 @@ void begin_head(Answer& answer, int status, const Request& request, bool last) {
   answer.close = last || !request.keep_alive;
   answer.linger = request.unread_input;
   answer.head.reserve(384);
-  answer.head = "HTTP/1.1 " + std::to_string(status) + ' ' + reason_phrase(status) +
-                "\r\nServer: flexsc-httpd\r\nDate: " + date_now() + "\r\n";
+  answer.head.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
+  answer.head.append(reason_phrase(status)).append("\r\nServer: flexsc-httpd\r\n");
+  add_field(answer, "Date", date_text(std::time(nullptr)));
   if (answer.close) {
     answer.head += "Connection: close\r\n";
   } else if (request.http10) {
@@ -82,19 +89,21 @@ void begin_head(Answer& answer, int status, const Request& request, bool last) {
   }
 }
 
-void add_field(Answer& answer, std::string_view name, std::string_view value) {
-  answer.head.append(name).append(": ").append(value).append("\r\n");
-}
-
 /// A strong validator: it changes whenever the file's bytes may have.
 std::string entity_tag(const struct stat& status) {
-  char text[80];
-  const int length = std::snprintf(
-      text, sizeof text, "\"%llx-%llx-%llx\"", static_cast<unsigned long long>(status.st_ino),
-      static_cast<unsigned long long>(status.st_size),
-      static_cast<unsigned long long>(status.st_mtim.tv_sec) * 1000000000ULL +
-          static_cast<unsigned long long>(status.st_mtim.tv_nsec));
-  return {text, static_cast<std::size_t>(length)};
+  std::string tag = "\"";
+  const auto add = [&tag](std::uint64_t number) {
+    std::array<char, 16> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
+    tag.append(digits.data(), end);
+  };
+  add(status.st_ino);
+  tag += '-';
+  add(static_cast<std::uint64_t>(status.st_size));
+  tag += '-';
+  add(static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1000000000U +
+      static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
+  return tag += '"';
 }
 
 bool not_modified(const Request& request, const std::string& tag, std::time_t modified) {
@@ -220,7 +229,7 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
     return answer;
   }
   begin_head(answer, unchanged ? 304 : (kind == RangeKind::part ? 206 : 200), request, last);
-  add_field(answer, "Last-Modified", http_date(modified));
+  add_field(answer, "Last-Modified", date_text(modified));
   add_field(answer, "ETag", tag);
   add_field(answer, "Accept-Ranges", "bytes");
   if (unchanged) {

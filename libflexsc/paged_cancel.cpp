@@ -80,6 +80,7 @@ void PagedChannel::cancel_at(Place place) {
   }
   if (!ours) {
     cancelled_.add(place.page, bit);
+    odd_.add(place.page, bit);
     transport_->cancel(place.page, place.bit);
     return;
   }
@@ -95,6 +96,7 @@ void PagedChannel::set_deadline(Place place, flexsc_entry& entry, Clock::time_po
   if (limits_.empty()) limits_.resize(std::size_t{pages_.count()} * FLEXSC_PAGE_ENTRIES);
   limits_[place.index()] = deadline;
   limited_.add(place.page, bit_of(place.bit));
+  odd_.add(place.page, bit_of(place.bit));
   if (transport_->keeps_deadlines()) {
     // steady_clock is CLOCK_MONOTONIC.
     entry.flags |= FLEXSC_ENTRY_DEADLINE;
@@ -128,15 +130,17 @@ void PagedChannel::expire() {
 /// Forgets what the place stood for.
 long PagedChannel::end_of(Place place, long result) {
   const Word bit = bit_of(place.bit);
-  if ((limited_.of(place.page) & bit) != 0) [[unlikely]] {
+  if ((odd_.of(place.page) & bit) == 0) return result;
+  odd_.remove(place.page, bit);
+  if ((limited_.of(place.page) & bit) != 0) {
     limited_.remove(place.page, bit);
     deadlines_.erase({limits_[place.index()], place});  // unless the transport keeps it
   }
-  if ((cancelled_.of(place.page) & bit) != 0) [[unlikely]] {
+  if ((cancelled_.of(place.page) & bit) != 0) {
     cancelled_.remove(place.page, bit);
     transport_->cancel_is_over(place.page, place.bit);
   }
-  if ((late_.of(place.page) & bit) != 0) [[unlikely]] {
+  if ((late_.of(place.page) & bit) != 0) {
     late_.remove(place.page, bit);
     if (result == -ECANCELED) return -ETIME;
   }

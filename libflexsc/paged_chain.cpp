@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Chains: posted by their head, complete in one step.
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "chain_run.hpp"
@@ -70,6 +71,7 @@ bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void*
   }
   free_.remove(head.page, run_of(head.bit, length));
   chains_.add(head.page, bit_of(head.bit));
+  odd_.add(head.page, bit_of(head.bit));
   tokens_[head.index()] = token;
   ++stats_.posted;
   // One that breaks a rule is refused by the interpreter, and needs no way to a worker.
@@ -120,7 +122,9 @@ Completion PagedChannel::release_chain(Place head) {
 
 Completion PagedChannel::run_chain_directly(Place head) {
   const auto chain = chain_at(head);
-  std::vector<ChainCall> members(chain->length);
+  // Nothing here may throw: reap() has other completions in hand.
+  std::array<ChainCall, Chain::kMembers> room;
+  const std::span members(room.data(), chain->length);
   for (unsigned i = 0; i < chain->length; ++i) {
     members[i] = chain_call_in(pages_.entry(head.page, head.bit + i));
   }

@@ -34,17 +34,26 @@ PagedChannel::~PagedChannel() {
 bool PagedChannel::post(const Call& call, void* token, const PostOptions& how) {
   fork_.check();
   if (how.pool >= pending_.size()) throw_no_pool();
-  if (free_.empty()) {
+  Place place;
+  if (!first_free(place)) {
     ++stats_.full;
     return false;
   }
-  const unsigned page = free_.first_page();
-  post_at({page, lowest(free_.of(page))}, call, token, how);
+  post_at(place, call, token, how);
   return true;
 }
 
+/// Finds a free place.
+[[gnu::always_inline]] inline bool PagedChannel::first_free(Place& place) noexcept {
+  return free_.any_page([&](unsigned page) {
+    place = {page, lowest(free_.of(page))};
+    return true;
+  });
+}
+
 /// Posts at a free place.
-void PagedChannel::post_at(Place place, const Call& call, void* token, const PostOptions& how) {
+[[gnu::always_inline]] inline void PagedChannel::post_at(Place place, const Call& call, void* token,
+                                                         const PostOptions& how) {
   flexsc_entry& entry = pages_.entry(place.page, place.bit);
   fill(entry, call);
   if (how.deadline != Clock::time_point::max()) set_deadline(place, entry, how.deadline);
@@ -81,12 +90,11 @@ Channel::Made PagedChannel::call_or_post(const Call& call, void* token, long& re
   if (!helps_) submit();
   if (how.deadline == Clock::time_point::max() && call_at_once(call, result)) return Made::done;
   fork_.check();
-  if (free_.empty()) {
+  Place place;
+  if (!first_free(place)) {
     ++stats_.full;
     return Made::full;
   }
-  const unsigned page = free_.first_page();
-  const Place place{page, lowest(free_.of(page))};
   post_at(place, call, token, how);
   if (!helps_) {
     submit();
@@ -181,12 +189,14 @@ std::size_t PagedChannel::reap(std::span<Completion> out) {
   if (!deadlines_.empty()) expire();
   collect();
   std::size_t count = 0;
-  while (count < out.size() && !done_.empty()) {
-    const unsigned page = done_.first_page();
-    const Place place{page, lowest(done_.of(page))};
-    done_.remove(page, bit_of(place.bit));
-    out[count++] = finish(place);
-  }
+  done_.any_page([&](unsigned page) {
+    Word bits = done_.take(page);
+    for (; bits != 0 && count < out.size(); bits &= bits - 1) {
+      out[count++] = finish({page, lowest(bits)});
+    }
+    done_.add(page, bits);
+    return count == out.size();
+  });
   while (count < out.size() && !direct_.empty()) {
     const unsigned page = direct_.first_page();
     const Place place{page, lowest(direct_.of(page))};
@@ -197,12 +207,17 @@ std::size_t PagedChannel::reap(std::span<Completion> out) {
   return count;
 }
 
-Completion PagedChannel::finish(Place place) {
-  if ((chains_.of(place.page) & bit_of(place.bit)) != 0) [[unlikely]]
-    return finish_chain(place);
+inline Completion PagedChannel::finish(Place place) {
   const long result = static_cast<long>(pages_.entry(place.page, place.bit).result);
-  if (not_made(result)) [[unlikely]]
-    return run_directly(place);
+  const bool odd = (odd_.of(place.page) & bit_of(place.bit)) != 0;
+  if (odd || not_made(result)) [[unlikely]]
+    return finish_odd(place, result);
+  return {release(place), result};
+}
+
+Completion PagedChannel::finish_odd(Place place, long result) {
+  if ((chains_.of(place.page) & bit_of(place.bit)) != 0) return finish_chain(place);
+  if (not_made(result)) return run_directly(place);
   return {release(place), end_of(place, result)};
 }
 

@@ -100,7 +100,9 @@ class PagedChannel final : public Channel {
   void stop();
   void withdraw();
   void collect();
+  [[nodiscard]] bool first_free(Place& place) noexcept;
   [[nodiscard]] Completion finish(Place place);
+  [[nodiscard]] Completion finish_odd(Place place, long result);
   [[nodiscard]] Completion run_directly(Place place);
   [[nodiscard]] void* release(Place place);
   void complete_here(Place place, long result);
@@ -147,6 +149,9 @@ class PagedChannel final : public Channel {
   std::unique_ptr<void*[]> tokens_;  ///< by entry
   Parker stopped_parker_;            ///< where wait() sleeps after the stop
 
+  /// Those whose end needs more than a look at the result: they are, or were, in one of the sets
+  /// below. Others, nearly all, are not asked about each of these.
+  EntrySet odd_;
   EntrySet chains_;  ///< heads of chains in flight
   std::vector<PostedChain> posted_chains_;
   EntrySet cancelled_;                     ///< posted, and the transport was told to cancel them
