@@ -136,6 +136,7 @@ struct flexsc_group {
 	struct flexsc_user *user;  /* what counts for its limits; a reference */
 	struct list_head node;     /* in the list of groups, groups_lock */
 	u64 id;                    /* from 1, in the order of opening */
+	u64 kcov_handle; /* who wants to know what workers reach, see kcov.h */
 
 	struct mutex mutex; /* serialises the ioctls that make things */
 

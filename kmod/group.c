@@ -2,6 +2,7 @@
 /* Groups: what an open of /dev/flexsc is, whose it is, and how it stops. */
 #include <linux/cred.h>
 #include <linux/file.h>
+#include <linux/kcov.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -141,6 +142,7 @@ static int group_open(struct inode *inode, struct file *file)
 	group->mm = current->mm;
 	mmgrab(group->mm);
 	group->cred = get_cred(current_real_cred());
+	group->kcov_handle = kcov_common_handle();
 	file->private_data = group;
 	flexsc_groups_add(group);
 	return 0;

@@ -6,6 +6,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/file.h>
+#include <linux/kcov.h>
 #include <linux/memcontrol.h>
 #include <linux/rcupdate.h>
 #include <linux/sched/clock.h>
@@ -355,8 +356,12 @@ int flexsc_worker_main(void *arg)
 	long code;
 
 	worker_begin(worker);
-	while (!flexsc_worker_park(worker))
+	while (!flexsc_worker_park(worker)) {
+		/* For a fuzzer; without CONFIG_KCOV there is nothing of it. */
+		kcov_remote_start_common(worker->pool->group->kcov_handle);
 		serve(worker);
+		kcov_remote_stop();
+	}
 
 	flexsc_exec_end(&worker->exec);
 	code = flexsc_worker_leave(worker);

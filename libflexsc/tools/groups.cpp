@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -11,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <vector>
 
 namespace flexsc::tools {
 
@@ -84,9 +86,51 @@ bool module_is_loaded() {
   return ::access("/sys/module/flexsc", F_OK) == 0;
 }
 
+/// What every record of a kind has, and the keys of any record whose values are of one type. What
+/// makes reports of them relies on it.
+struct Kind {
+  const char* name;
+  std::vector<const char*> keys;
+};
+const std::array kKinds{
+    Kind{"group", {"id", "process", "name", "state", "workers", "running", "waiting"}},
+    Kind{"pool", {"group", "index", "cpus", "workers", "running", "waiting"}},
+    Kind{"client", {"group", "index", "waiting"}},
+};
+constexpr std::array kTexts{"name", "state", "cpus"};
+constexpr std::array kNumbers{"id",      "process", "group",       "index",     "workers",
+                              "running", "waiting", "executed",    "helped",    "flushed",
+                              "refused", "stopped", "cancelled",   "timed_out", "batches",
+                              "armed",   "blocked", "handed_back", "parks",     "doorbells",
+                              "wakes",   "waits",   "flushes"};
+
+void check_record(const std::string& kind, const Json& keys) {
+  const auto known = std::find_if(kKinds.begin(), kKinds.end(),
+                                  [&](const Kind& each) { return each.name == kind; });
+  if (known == kKinds.end()) malformed("record " + kind);
+  for (const char* key : known->keys) {
+    if (!keys.contains(key)) malformed("a " + kind + " without " + key);
+  }
+  for (const char* key : kTexts) {
+    if (keys.contains(key) && !keys[key].is_string()) malformed(key + std::string(" is a number"));
+  }
+  for (const char* key : kNumbers) {
+    if (keys.contains(key) && !keys[key].is_number_unsigned()) {
+      malformed(key + std::string(" is no number"));
+    }
+  }
+}
+
+/// The module writes nothing else, and neither a terminal nor JSON could take it.
+void check_ascii(std::string_view text) {
+  for (const char c : text) {
+    if (c != '\n' && (c < ' ' || c > '~')) malformed("a byte that is no printable ASCII");
+  }
+}
+
 /// Puts a pool or a client into its group, which comes before it.
 void add_part(Json& groups, const char* list, Json part) {
-  if (groups.empty() || !part.contains("group") || part["group"] != groups.back()["id"]) {
+  if (groups.empty() || part["group"] != groups.back()["id"]) {
     malformed("a part without its group");
   }
   part.erase("group");
@@ -96,6 +140,7 @@ void add_part(Json& groups, const char* list, Json part) {
 }  // namespace
 
 Json parse_groups(std::string_view text) {
+  check_ascii(text);
   std::istringstream lines{std::string(text)};
   Json found;
   for (std::string line; std::getline(lines, line);) {
@@ -106,18 +151,19 @@ Json parse_groups(std::string_view text) {
     if (found.is_null()) {
       if (kind != "flexsc" || !keys.contains("format")) malformed("no format");
       if (keys["format"] != kFormat) malformed("format " + keys["format"].dump());
-      found = {{"abi", keys.value("abi", 0)}, {"groups", Json::array()}};
-    } else if (kind == "group") {
-      if (!keys.contains("id")) malformed("a group without an id");
+      if (!keys.contains("abi") || !keys["abi"].is_number()) malformed("no abi");
+      found = {{"abi", keys["abi"]}, {"groups", Json::array()}};
+      continue;
+    }
+    check_record(kind, keys);
+    if (kind == "group") {
       keys["pools"] = Json::array();  // in place of their number
       keys["clients"] = Json::array();
       found["groups"].push_back(std::move(keys));
     } else if (kind == "pool") {
       add_part(found["groups"], "pools", std::move(keys));
-    } else if (kind == "client") {
-      add_part(found["groups"], "clients", std::move(keys));
     } else {
-      malformed("record " + kind);
+      add_part(found["groups"], "clients", std::move(keys));
     }
   }
   if (found.is_null()) malformed("it is empty");

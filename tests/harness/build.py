@@ -9,7 +9,9 @@ from pathlib import Path
 
 from paths import BUILD, ROOT, HarnessError
 
-SANITIZERS = {"plain": "", "asan": "address,undefined", "tsan": "thread"}
+SANITIZERS = {"plain": "", "asan": "address,undefined", "tsan": "thread", "fuzz": ""}
+# libFuzzer is clang's; targets name the sanitizers themselves.
+OPTIONS = {"fuzz": ("-DCMAKE_C_COMPILER=clang", "-DCMAKE_CXX_COMPILER=clang++", "-DFLEXSC_FUZZ=ON")}
 
 
 def folder(variant: str) -> Path:
@@ -27,16 +29,18 @@ def run(command: list[str], failure: str) -> None:
 def configure(variant: str) -> Path:
     dest = folder(variant)
     run(["cmake", "-S", str(ROOT), "-B", str(dest), "-G", "Ninja", "--log-level=WARNING",
-         f"-DFLEXSC_SANITIZE={SANITIZERS[variant]}"],
+         f"-DFLEXSC_SANITIZE={SANITIZERS[variant]}", *OPTIONS.get(variant, ())],
         f"cmake could not configure {dest}: its message is above (a missing package: "
         "`./run setup`; a stale cache: `./run clean`)")
     return dest
 
 
-def target(name: str) -> None:
-    """One program of the plain build."""
-    run(["ninja", "-C", str(configure("plain")), name],
+def target(name: str, variant: str = "plain") -> Path:
+    """One program."""
+    dest = configure(variant)
+    run(["ninja", "-C", str(dest), name],
         f"{name} does not build: the compiler's messages are above")
+    return dest / "bin" / name
 
 
 def build(variant: str, prefix: Sequence[str] = ()) -> Path:

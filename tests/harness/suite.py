@@ -18,7 +18,7 @@ import initramfs
 import kernels
 import kmod
 import qemu
-from paths import BUILD, HarnessError
+from paths import BUILD, ROOT, HarnessError
 
 # Series whose absence is accepted, separated by spaces.
 ALLOW_MISSING = "FLEXSC_ALLOW_MISSING_KERNELS"
@@ -36,6 +36,9 @@ class Suite:
     host_files: tuple[tuple[str, str], ...] = ()  # (path here, path in the guest)
 
 
+FUZZ_CORPUS = (str(ROOT / "tests/fuzz/corpus/kernel"), "/corpus")
+FUZZ_CORPUS_COMMAND = "flexsc-fuzz-kernel /corpus"
+
 SUITES: tuple[Suite, ...] = (
     Suite("module-reload", (
         "for i in 1 2 3 4 5; do rmmod flexsc && insmod /lib/flexsc.ko || exit 1; done; "
@@ -51,6 +54,8 @@ SUITES: tuple[Suite, ...] = (
     # Random use by many processes, to which random things happen. `./run stress` does more of it.
     Suite("stress", ("flexsc-stress --seed 1 --operations 8000",
                      "flexsc-stress --seed 2 --operations 3000 --processes 12"), gtest=False),
+    # What the fuzzer found worth keeping. `./run fuzz` finds more.
+    Suite("fuzz-corpus", (FUZZ_CORPUS_COMMAND,), gtest=False, host_files=(FUZZ_CORPUS,)),
     # That every key can be measured; here the figures mean nothing.
     Suite("benchmarks", (
         "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
@@ -71,6 +76,7 @@ DEBUG_SUITES: tuple[Suite, ...] = (
         "flexsc-guest-tests --gtest_filter='Abi.*:Narrow.*:Limits.*:Garbage*:Close*:Stop*:Death*:"
         "Identity*:Seccomp*:Chain*:Arming*:Cancel.*:Deadline.*:Help*:PoolChange*:Flush*'",)),
     Suite("checked-stress", ("flexsc-stress --seed 3 --operations 4000 --plenty",), gtest=False),
+    Suite("checked-fuzz-corpus", (FUZZ_CORPUS_COMMAND,), gtest=False, host_files=(FUZZ_CORPUS,)),
 )
 SLOWER = 5  # what takes so long on a usual kernel takes at most so many times longer on that one
 

@@ -60,9 +60,11 @@ TEST(Groups, EverythingIsInItsPlace) {
 }
 
 TEST(Groups, NumbersThatAreNone) {
-  const std::string text = kHead +
-                           "group id=1 process=2 name=12 later=18446744073709551615 word=x\n" +
-                           "pool group=1 index=0 cpus=3\n";
+  const std::string text =
+      kHead +
+      "group later=18446744073709551615 word=x id=1 process=2 name=12 state=open workers=1 "
+      "running=1 waiting=0\n" +
+      "pool group=1 index=0 cpus=3 workers=1 running=1 waiting=0\n";
   const Json group = parse_groups(text)["groups"][0];
   EXPECT_EQ(group["name"], "12") << "a process may be called that";
   EXPECT_EQ(group["later"], 18446744073709551615U) << "a key of a later module";
@@ -87,13 +89,41 @@ TEST(Groups, OtherTextsAreRefused) {
   EXPECT_TRUE(says(refusal("flexsc format=2 abi=9\n"), "format 2"));
   EXPECT_TRUE(says(refusal("flexsc format=2 abi=9\n"), "same release"));
   EXPECT_TRUE(says(refusal(kHead + "group id\n"), "id"));
-  EXPECT_TRUE(says(refusal(kHead + "group process=1\n"), "without an id"));
+  EXPECT_TRUE(says(refusal(kHead + "group process=1\n"), "without id"));
   EXPECT_TRUE(says(refusal(kHead + pool(1, 0, 0)), "without its group"));
   EXPECT_TRUE(says(refusal(kHead + group(1, 2, 3) + client(2, 0, 0)), "without its group"));
   EXPECT_TRUE(says(refusal(kHead + "novelty id=1\n"), "novelty"));
   EXPECT_TRUE(says(refusal(kHead + "group id=1 batch_size=1\n"), "bucket 1"));
   EXPECT_TRUE(says(refusal(kHead + "group id=1 latency_ns=x:1\n"), "bucket x:1"));
   EXPECT_TRUE(says(refusal(kHead + "group id=1 latency_ns=1:-1\n"), "bucket 1:-1"));
+}
+
+/// What was accepted so far made the reports fail, or worse.
+TEST(Groups, RecordsThatLackSomethingAreRefused) {
+  const auto without = [](std::string text, const std::string& part) {
+    return text.erase(text.find(part), part.size());
+  };
+  EXPECT_TRUE(says(refusal(kHead + without(group(1, 2, 3), " running=1")), "without running"));
+  EXPECT_TRUE(says(refusal(kHead + without(group(1, 2, 3), " state=open")), "without state"));
+  EXPECT_TRUE(says(refusal(kHead + group(1, 2, 3) + without(pool(1, 0, 0), " cpus=0-3,7")),
+                   "without cpus"));
+  EXPECT_TRUE(says(refusal(kHead + group(1, 2, 3) + without(client(1, 0, 0), " index=0")),
+                   "without index"));
+  EXPECT_TRUE(says(refusal("flexsc format=1\n"), "no abi"));
+}
+
+TEST(Groups, ValuesOfAnotherTypeAreRefused) {
+  const auto with = [](const std::string& part, const std::string& other) {
+    std::string text = group(1, 2, 3);
+    return kHead + text.replace(text.find(part), part.size(), other);
+  };
+  EXPECT_TRUE(says(refusal(with("state=open", "state=5")), "state is a number"));
+  EXPECT_TRUE(says(refusal(with("executed=3", "executed=x")), "executed is no number"));
+  EXPECT_TRUE(says(refusal(with("waiting=12", "waiting=-1")), "waiting is no number"));
+  EXPECT_TRUE(says(refusal(with("flushed=2", "flushed=18446744073709551616")), "no number"));
+  EXPECT_TRUE(says(refusal("flexsc format=1 abi=x\n"), "no abi"));
+  EXPECT_TRUE(says(refusal(with("server", "caf\xc3\xa9")), "ASCII"));
+  EXPECT_TRUE(says(refusal(with("server", "a\033[2J")), "ASCII"));
 }
 
 TEST(Groups, WhyTheyCannotBeRead) {

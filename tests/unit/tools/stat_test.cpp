@@ -46,8 +46,10 @@ TEST(Stat, RatesAreOfTheInterval) {
 }
 
 TEST(Stat, HistogramsAreOfTheInterval) {
-  const Json before = parse_groups(kHead + "group id=1 process=1 latency_ns=8:3,16:1\n");
-  const Json now = parse_groups(kHead + "group id=1 process=1 latency_ns=8:3,16:4,64:2\n");
+  const std::string record =
+      kHead + "group id=1 process=1 name=a state=open workers=1 running=1 waiting=0 latency_ns=";
+  const Json before = parse_groups(record + "8:3,16:1\n");
+  const Json now = parse_groups(record + "8:3,16:4,64:2\n");
   const Json found = report({2, now}, Sample{1, before}, {});
   EXPECT_EQ(found["groups"][0]["during"]["latency_ns"], (Json{{"16", 3}, {"64", 2}}));
 }
