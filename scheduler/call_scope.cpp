@@ -18,6 +18,7 @@ class DeadlineScope::Alarm final : public detail::Timer {
  public:
   Alarm(std::chrono::steady_clock::time_point when, FiberControl& fiber) noexcept
       : Timer(when), fiber_(fiber) {
+    ++fiber_.stays;  // its carrier's wheel has us
     fiber_.carrier->timers().add(*this);
   }
   Alarm(const Alarm&) = delete;
@@ -25,6 +26,7 @@ class DeadlineScope::Alarm final : public detail::Timer {
   ~Alarm() {
     if (pending()) fiber_.carrier->timers().remove(*this);
     if (passed_) --fiber_.late;
+    --fiber_.stays;
   }
 
   void expire() noexcept override {
@@ -70,6 +72,14 @@ PoolScope::PoolScope(unsigned pool) {
 
 PoolScope::~PoolScope() {
   if (FiberControl* fiber = Carrier::running_fiber()) fiber->pool = before_;
+}
+
+CarrierScope::CarrierScope() noexcept {
+  if (FiberControl* fiber = Carrier::running_fiber()) ++fiber->stays;
+}
+
+CarrierScope::~CarrierScope() {
+  if (FiberControl* fiber = Carrier::running_fiber()) --fiber->stays;
 }
 
 }  // namespace flexsc

@@ -31,12 +31,19 @@ constexpr unsigned kOthersTurn = 8;
 /// Stacks that a carrier keeps to itself.
 constexpr std::size_t kSpareStacks = 64;
 
+void set_this_carrier(Carrier* carrier) noexcept {
+  this_carrier = carrier;
+  asm volatile(
+      "" ::
+          : "memory");  // of_this_thread() reads what is in memory. NOLINT(hicpp-no-assembler)
+}
+
 /// In the child of a fork there are no other carriers and no workers; the one thread there
 /// is, if it was a carrier, goes on as a plain thread, whose calls are direct.
 void forget_carrier_after_fork() noexcept {
   static std::once_flag once;
   std::call_once(once, [] {
-    if (pthread_atfork(nullptr, nullptr, [] { this_carrier = nullptr; }) != 0) std::abort();
+    if (pthread_atfork(nullptr, nullptr, [] { set_this_carrier(nullptr); }) != 0) std::abort();
   });
 }
 
@@ -56,7 +63,7 @@ void forget_carrier_after_fork() noexcept {
 
 }  // namespace
 
-constinit thread_local Carrier* this_carrier = nullptr;
+[[gnu::used]] constinit thread_local Carrier* this_carrier = nullptr;
 
 Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
                  const RuntimeOptions& options, bool sole)
@@ -78,12 +85,12 @@ Carrier::~Carrier() {
   // acquire: pairs with the release at the end of wake().
   while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && own_.size() == 0 && inbox_.empty() &&
-                cancels_.empty() && backlog_.empty() && timers_.empty() && dead_ == nullptr);
+                cancels_.empty() && backlog_.empty() && timers_.empty() && left_ == nullptr);
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
 }
 
 void Carrier::run() {
-  this_carrier = this;
+  set_this_carrier(this);
   thread_state_ = ThreadState::of_this_thread();
   while (true) {
     rounds_inside_ = 0;
@@ -100,20 +107,20 @@ void Carrier::run() {
   }
   runtime_.rouse_all();
   publish();
-  this_carrier = nullptr;
+  set_this_carrier(nullptr);
 }
 
 /// Runs what is ready now, once each; what becomes ready meanwhile has to wait for the
 /// next round. False if there was nothing.
 bool Carrier::run_round() noexcept {
-  FLEXSC_EXPECT(current_ == nullptr && dead_ == nullptr);
+  FLEXSC_EXPECT(current_ == nullptr && left_ == nullptr);
   begin_round();
   FiberControl* fiber = next_in_round();
   if (fiber == nullptr) return false;
   start(*fiber);
   Context::switch_to(loop_, fiber->context, false, thread_state_);
   FLEXSC_EXPECT(current_ == nullptr);
-  bury();
+  pick_up();
   submit();
   if (rounds_ - published_round_ >= kPublishRounds) publish();
   return true;
@@ -201,14 +208,20 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
     start(*next);
     Context::switch_to(self.context, next->context, ends, thread_state_);
   }
-  FLEXSC_EXPECT(current_ == &self && self.state == FiberState::running);
-  bury();
+  // Not *this, if the fiber has moved.
+  Carrier& here = *self.carrier;
+  FLEXSC_EXPECT(here.current_ == &self && self.state == FiberState::running);
+  here.pick_up();
+}
+
+void Carrier::pick_up_left() noexcept {
+  FiberControl& fiber = *std::exchange(left_, nullptr);
+  if (fiber.state == FiberState::ready) return offer(fiber);
+  bury(fiber);
 }
 
 /// Takes back what the fiber that ran before and ended has left.
-void Carrier::bury_dead() noexcept {
-  FiberControl& fiber = *dead_;
-  dead_ = nullptr;
+void Carrier::bury(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.state == FiberState::finished);
   fiber.context.forget();
   if (spare_stacks_.size() < kSpareStacks && fiber.stack.size == runtime_.stacks().pooled_size()) {
@@ -263,7 +276,8 @@ inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
   // NOLINTNEXTLINE(performance-no-int-to-ptr)
   auto& joiner = *reinterpret_cast<Waiter*>(found & ~fiber_end::bits);
   joiner.claim_alone();  // nobody else ends that wait: give_up() takes it out of `end` first
-  if (joiner.carrier() == this) {
+  // One that may move could go on elsewhere, before we have left.
+  if (joiner.carrier() == this && joiner.stays()) {
     joiner.wake();
   } else {
     dead_joiner_ = &joiner;
@@ -286,20 +300,20 @@ Stack Carrier::take_stack(std::size_t size) {
 /// finds the processor's stack of return addresses as it was left, see jump() in context.hpp.
 [[gnu::always_inline]] inline void Carrier::finish() noexcept {
   FiberControl& fiber = *current_;
-  FLEXSC_EXPECT(fiber.state == FiberState::running && dead_ == nullptr);
+  FLEXSC_EXPECT(fiber.state == FiberState::running && left_ == nullptr);
   fiber.state = FiberState::finished;
   count(finished_, std::memory_order_release);  // pairs with finished()
   if (channel_stats_.posted + channel_stats_.direct != published_calls_) publish();
   tell_joiner(fiber);
-  dead_ = &fiber;
+  left_ = &fiber;
   leave(fiber);
   broken("an ended fiber is not resumed", __FILE__, __LINE__);
 }
 
 void Carrier::fiber_main(Context::Transfer transfer) {
   Context::entered(transfer);
-  Carrier& carrier = *this_carrier;
-  carrier.bury();
+  Carrier& carrier = *of_this_thread();
+  carrier.pick_up();
   FiberControl& fiber = *carrier.current_;
   try {
     fiber.body();
@@ -309,23 +323,31 @@ void Carrier::fiber_main(Context::Transfer transfer) {
   } catch (...) {
     fiber.exception = std::current_exception();
   }
-  if (this_carrier != &carrier) ended_after_fork(fiber);
+  if (of_this_thread() != fiber.carrier) ended_after_fork(fiber);
   fiber.body = nullptr;  // what it captured goes before anyone learns of the end
   fiber.locals.reset();
-  carrier.finish();
+  fiber.carrier->finish();  // it may have moved
 }
 
 void Carrier::make_ready(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.carrier == this && fiber.state == FiberState::parked);
   fiber.state = FiberState::ready;
-  ready_.push(fiber);
+  if (fiber.stays == 0) [[unlikely]] {
+    offer(fiber);
+  } else {
+    ready_.push(fiber);
+  }
 }
 
 void Carrier::yield() {
   FiberControl& self = *current_;
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::ready;
-  ready_.push(self);
+  if (self.stays == 0) [[unlikely]] {
+    left_ = &self;  // to be offered when nobody is on its stack
+  } else {
+    ready_.push(self);
+  }
   leave(self);
 }
 

@@ -4,11 +4,12 @@
 ///
 /// Rules that always hold:
 ///
-///  1. A fiber that has started never leaves its carrier. Everything of a started fiber
-///     but its `end` belongs to the carrier's thread.
-///  2. A fiber is on at most one queue: `own_` or `fresh_` (never ran), `ready_` (may go on) or
-///     `inbox_` (woken by another thread, not yet noticed). FiberState says which, except
-///     that a fiber in an inbox is still `parked`: only its carrier changes its state.
+///  1. A fiber that has started never leaves its carrier, unless it may move (FiberControl::stays).
+///     Everything of a started fiber but its `end` belongs to the carrier's thread.
+///  2. A fiber is on at most one queue: `own_` or `fresh_` (it never ran, or may go on and move),
+///     `ready_` (may go on here) or `inbox_` (woken by another thread, not yet noticed). Its state
+///     in an inbox is still `parked`, as only its carrier changes it, or `ready`, if a thief had
+///     to give it back.
 ///  3. Private to the carrier's thread: ready_, timers_ (which lie on fibers' stacks), backlog_,
 ///  spare_stacks_, current_,
 ///     the channel (but for notify()) and all counters without "published".
@@ -19,11 +20,11 @@
 ///       spawn            -> fresh_ of a carrier                      any other thread
 ///       steal            own_, fresh_ of one -> own_ of another      the idle carrier
 ///       next_in_round    own_, fresh_ or ready_ -> running           its carrier
-///       yield            running -> ready_                           the fiber
+///       yield            running -> ready_; if it may move, own_     the fiber; the next one
 ///       park, run_call   running -> parked                           the fiber
-///       wake             parked -> ready_, or into the inbox_        its carrier; any other
-///       take_inbox       inbox_ -> ready_                            its carrier
-///       settle           parked -> ready_ (its call is complete)     its carrier
+///       wake             parked -> ready_ or own_, or into inbox_    its carrier; any other
+///       take_inbox       inbox_ -> ready_ or own_                    its carrier
+///       settle           parked -> ready_ or own_ (its call is done) its carrier
 ///       finish           running -> finished                         the fiber
 ///       bury             finished -> its handle's, or destroyed      its carrier
 ///  5. A parked fiber has exactly one wake-up to come: one completion or one wake(), by who
@@ -34,6 +35,15 @@
 ///     held). A WaitQueue's guard is a leaf too. No lock is held over a switch.
 ///  7. On the way of a system call (run_call, settle) nothing is allocated, no lock is
 ///     taken and nothing is written that another carrier writes.
+///
+/// Moving. A fiber that may move is put where thieves look (own_, fresh_) only by code that runs
+/// after the switch away from it: by the next context, if it yields (pick_up()), else by who wakes
+/// it. So its registers are in its Context and nobody is on its stack. The push is a release, the
+/// pop of the thief an acquire (fresh_ring.hpp; or fresh_mutex_), and with that everything the
+/// fiber and its old carrier did comes before what the new one does. What of a fiber is in its
+/// carrier is taken out before: its timer by offer(), its call and its Waiter by their end, which
+/// made it ready. It has no wake-up to come (rule 5). A cancellation that is announced keeps it:
+/// adopt(). After a switch away from a fiber that may move, `this` is no longer its carrier.
 ///
 /// Helping. Where the channel helps(), calls are executed by the carrier itself in
 /// Channel::wait(): when it has nothing to run and, so that fibers which only yield do not keep
@@ -160,12 +170,17 @@ class alignas(64) Carrier {
   [[nodiscard]] bool may_go_on() const noexcept;
   [[nodiscard]] FiberControl* next_in_round() noexcept;
   [[nodiscard]] FiberControl* pop_fresh() noexcept;
+  void place(FiberControl& fiber) noexcept;
+  void offer(FiberControl& fiber) noexcept;
+  [[nodiscard]] bool adopt(FiberControl& fiber) noexcept;
   void start(FiberControl& fiber) noexcept;
   void leave(FiberControl& self) noexcept;
-  void bury() noexcept {
-    if (dead_ != nullptr) bury_dead();
+  /// After each switch: takes care of the fiber that was left, if it asked for that.
+  void pick_up() noexcept {
+    if (left_ != nullptr) pick_up_left();
   }
-  void bury_dead() noexcept;
+  void pick_up_left() noexcept;
+  void bury(FiberControl& fiber) noexcept;
   void tell_joiner(FiberControl& fiber) noexcept;
   void tell_end(FiberControl& fiber) noexcept;
   void make_ready(FiberControl& fiber) noexcept;
@@ -210,7 +225,7 @@ class alignas(64) Carrier {
   Context loop_;
   ThreadState thread_state_;
   FiberControl* current_ = nullptr;
-  FiberControl* dead_ = nullptr;   ///< finished, its stack left but not yet reused
+  FiberControl* left_ = nullptr;   ///< switched away from: it has finished, or may move
   Waiter* dead_joiner_ = nullptr;  ///< of another thread, to be woken when it is buried
   bool dead_told_ = false;         ///< `end` says ended already
   ReadyQueue ready_;
@@ -233,8 +248,9 @@ class alignas(64) Carrier {
   std::atomic<std::uint64_t> notifies_{0};
   std::atomic<std::uint64_t> spawned_{0};
   std::atomic<std::uint64_t> finished_{0};
+  std::atomic<std::uint64_t> moved_{0};  ///< started fibers taken from others
 
-  FreshRing<FiberControl, 256> own_;  ///< spawned by this carrier's fibers
+  FreshRing<FiberControl, 256> own_;  ///< spawned by this carrier's fibers, or of those that move
 
   // Shared. On lines of their own: others' pushes must not disturb what is above.
   alignas(64) Inbox inbox_;
@@ -250,17 +266,29 @@ class alignas(64) Carrier {
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
 };
 
-/// The carrier of the thread. Here, and not in a function of another file, as it is on the way
-/// of every yield. No fiber that has started changes its thread, so a compiler may keep its
-/// address over a switch.
-extern constinit thread_local Carrier* this_carrier [[gnu::tls_model("initial-exec")]];
+/// The carrier of the thread. Read through of_this_thread() only.
+extern constinit thread_local Carrier* this_carrier
+    [[gnu::tls_model("initial-exec")]] asm("flexsc_this_carrier");
 
+/// Here, and not in a function of another file, as it is on the way of every yield. In assembly, as
+/// compilers keep the address of a thread-local over a call, even where that has switched and the
+/// fiber has moved to another thread.
 inline Carrier* Carrier::of_this_thread() noexcept {
-  return this_carrier;
+#ifdef __x86_64__
+  Carrier* carrier = nullptr;
+  // NOLINTNEXTLINE(hicpp-no-assembler)
+  asm volatile(
+      "movq flexsc_this_carrier@GOTTPOFF(%%rip), %0\n\t"
+      "movq %%fs:(%0), %0"
+      : "=r"(carrier));
+  return carrier;
+#else
+#error "how this processor reads a thread-local is not known here"
+#endif
 }
 
 inline FiberControl* Carrier::running_fiber() noexcept {
-  const Carrier* carrier = this_carrier;
+  const Carrier* carrier = of_this_thread();
   return carrier != nullptr ? carrier->current_ : nullptr;
 }
 

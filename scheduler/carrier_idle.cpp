@@ -47,16 +47,46 @@ void Carrier::cancel(FiberControl& fiber) noexcept {
 void Carrier::push_own(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.state == FiberState::fresh && fiber.carrier == nullptr);
   count(spawned_, std::memory_order_release);  // before it can end; see at_end()
-  // If some had found no room, this one queues behind them. relaxed: an estimate.
-  if (fresh_count_.load(std::memory_order_relaxed) != 0) return push_fresh(fiber);
-  if (!own_.push(fiber, sole_ ? std::memory_order_release : std::memory_order_seq_cst)) {
-    return push_fresh(fiber);
-  }
+  place(fiber);
   if (!sole_) runtime_.rouse_one();
 }
 
+/// Puts it where this carrier and thieves take from.
+void Carrier::place(FiberControl& fiber) noexcept {
+  // If some had found no room, this one queues behind them. relaxed: an estimate.
+  if (fresh_count_.load(std::memory_order_relaxed) == 0 &&
+      own_.push(fiber, sole_ ? std::memory_order_release : std::memory_order_seq_cst)) {
+    return;
+  }
+  push_fresh(fiber);
+}
+
+/// Lets any carrier take a started fiber that may move and go on. See "Moving" in carrier.hpp.
+void Carrier::offer(FiberControl& fiber) noexcept {
+  if (fiber.timer != nullptr && fiber.timer->pending()) timers_.remove(*fiber.timer);
+  // If it is the only one with something to do, it is about to go on here.
+  const bool waits = current_ != nullptr || !ready_.empty() || seems_fresh();
+  place(fiber);
+  if (waits) runtime_.rouse_one();
+}
+
+/// Makes a fiber that was taken from another carrier one of ours. False if it has to go back.
+bool Carrier::adopt(FiberControl& fiber) noexcept {
+  if (fiber.state == FiberState::fresh) return true;
+  fiber_end::Word found = fiber.end.load(std::memory_order_relaxed);
+  do {
+    if ((found & fiber_end::announced) != 0) return false;
+    // acquire: who has announced something has read `carrier`, and the old one has seen to it:
+    // pairs with the release in deliver_cancel(). Who comes from now on finds at_home clear, and
+    // reads `carrier` only when the fiber has set it again.
+  } while (!fiber.end.compare_exchange_weak(found, found & ~fiber_end::at_home,
+                                            std::memory_order_acquire, std::memory_order_relaxed));
+  fiber.carrier = this;
+  count(moved_);
+  return true;
+}
+
 void Carrier::push_fresh(FiberControl& fiber) noexcept {
-  FLEXSC_EXPECT(fiber.state == FiberState::fresh && fiber.carrier == nullptr);
   {
     const std::scoped_lock lock(fresh_mutex_);
     fresh_.push(fiber);
@@ -82,6 +112,7 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
     value[i] = published_[i].load(std::memory_order_relaxed);
   }
   stats.finished += finished();
+  stats.moved += moved_.load(std::memory_order_relaxed);
   stats.switches += switches_.load(std::memory_order_relaxed);
   stats.notifies += notifies_.load(std::memory_order_relaxed);
   stats.channels.posted += value[0];
@@ -109,7 +140,11 @@ void Carrier::publish() noexcept {
 bool Carrier::take_inbox() noexcept {
   bool any = false;
   inbox_.take_all([&](FiberControl& fiber) {
-    make_ready(fiber);
+    if (fiber.state == FiberState::ready) {
+      ready_.push(fiber);  // a thief gave it back
+    } else {
+      make_ready(fiber);
+    }
     any = true;
   });
   return take_cancels() || any;
@@ -128,10 +163,15 @@ bool Carrier::take_cancels() noexcept {
 /// request at its next cancellation point. Runs in this thread outside of the fiber, as
 /// everything that parks it does, so nothing changes meanwhile.
 void Carrier::deliver_cancel(FiberControl& fiber) noexcept {
-  // relaxed: this thread alone waits for it.
-  fiber.end.fetch_and(~fiber_end::announced, std::memory_order_relaxed);
-  if (fiber.state != FiberState::parked) return;
-  if (fiber.call != nullptr && fiber.call->heeds_cancel) end_call(*fiber.call, false);
+  // One that is parked nobody takes; any other is not ours to look at after this.
+  const bool parked = fiber.state == FiberState::parked;
+  // release: our looks, and those of who announced it; pairs with adopt().
+  fiber.end.fetch_and(~fiber_end::announced, std::memory_order_release);
+  if (!parked) return;
+  if (fiber.call != nullptr) {
+    if (fiber.call->heeds_cancel) end_call(*fiber.call, false);
+    return;
+  }
   if (fiber.waits_on == nullptr) return;
   if (fiber.wait_heeds_cancel && fiber.waits_on->give_up(Wake::cancelled)) make_ready(fiber);
 }
@@ -140,7 +180,7 @@ bool Carrier::fire_timers() noexcept {
   return !timers_.empty() && timers_.expire(Clock::now()) > 0;
 }
 
-/// Takes the older half of another carrier's fresh fibers. Idle, so there is room in own_.
+/// Takes the older half of what another carrier offers. Idle, so there is room in own_.
 bool Carrier::steal() noexcept {
   if (!steals_) return false;
   const std::size_t carriers = runtime_.carriers();
@@ -151,6 +191,7 @@ bool Carrier::steal() noexcept {
     // In between, the loot is on no queue, so another thief may have gone to sleep over it:
     // hence the seq_cst, and rouse_one() below.
     const auto keep = [&](FiberControl& fiber) {
+      if (!adopt(fiber)) return fiber.carrier->wake(fiber);
       if (!own_.push(fiber, std::memory_order_seq_cst))
         broken("an idle carrier has room", __FILE__, __LINE__);
       ++taken;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "flexsc/condition_variable.hpp"
 
+#include "flexsc/call_scope.hpp"
 #include "waiter.hpp"
 
 namespace flexsc {
@@ -38,6 +39,8 @@ bool ConditionVariable::wait_any(const AnyLock& lock, detail::Deadline until) {
     waiters_.push(node);
   }
   try {
+    // Whose unlock() may switch. Who notifies us must find us on this carrier.
+    const CarrierScope stay;
     lock.release(lock.lock);
   } catch (...) {  // not locked, or by another
     if (waiter.claim(Wake::cancelled)) {

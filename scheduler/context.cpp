@@ -5,7 +5,20 @@
 
 #include <cerrno>
 
+#include "posix_result.hpp"
+
 namespace flexsc::detail {
+
+// The assembly keeps whole-program optimisation from learning what they return.
+[[gnu::noinline]] int get_errno() noexcept {
+  asm volatile("");  // NOLINT(hicpp-no-assembler)
+  return errno;
+}
+
+[[gnu::noinline]] void set_errno(int error) noexcept {
+  asm volatile("");  // NOLINT(hicpp-no-assembler)
+  errno = error;
+}
 
 ThreadState ThreadState::of_this_thread() noexcept {
   return {reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals()), &errno};

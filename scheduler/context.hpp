@@ -48,7 +48,9 @@ class Context {
   static void entered(const Transfer& transfer) noexcept;
 
   /// Suspends `from`, which must be the running context, and resumes `to`. Returns when
-  /// somebody switches back. With `from_ends`, nobody may. `thread` is the calling one's.
+  /// somebody switches back, maybe in another thread. With `from_ends`, nobody may. `thread` is the
+  /// calling one's. Only when the next context runs is nobody on the stack of `from` any more, so
+  /// another thread must not learn of `from` before that.
   static void switch_to(Context& from, Context& to, bool from_ends,
                         const ThreadState& thread) noexcept;
 
@@ -152,10 +154,12 @@ Context::switch_to(Context& from, Context& to, bool from_ends, const ThreadState
   to.resume_ = nullptr;
   from.left(to, from_ends);
   const auto transfer = jump(resume, &passage);
-  from.arrived(static_cast<Passage*>(transfer.data)->from, transfer.fctx);
+  // The thread of who resumed us, which is the one we are in now.
+  const Passage& back = *static_cast<Passage*>(transfer.data);
+  from.arrived(back.from, transfer.fctx);
 
-  *thread.exceptions = exceptions;
-  *thread.error = error;
+  *back.thread.exceptions = exceptions;
+  *back.thread.error = error;
 }
 
 }  // namespace flexsc::detail

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "carrier.hpp"
+#include "posix_result.hpp"
 #include "runtime.hpp"
 #include "waiter.hpp"
 
@@ -128,6 +129,10 @@ std::size_t stack_high_water() {
 std::size_t stack_size() noexcept {
   const FiberControl* fiber = Carrier::running_fiber();
   return fiber != nullptr ? fiber->stack.size : 0;
+}
+
+int last_error() noexcept {
+  return detail::get_errno();
 }
 
 std::string_view name() noexcept {

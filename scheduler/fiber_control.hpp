@@ -18,6 +18,7 @@
 namespace flexsc::detail {
 
 class Carrier;
+class Timer;
 class Waiter;
 struct PendingCall;
 
@@ -30,8 +31,9 @@ struct PendingCall;
 ///   bury       the carrier, once it is off the fiber's stack, -> ended: from then on the handle
 ///              owns the FiberControl. If it was detached, the carrier destroys it; if there
 ///              was a Waiter, it is woken.
-///   at_home    set by the fiber at its first wait that can be cancelled: its carrier will not
-///              change any more. If `requested` is there already it does not wait.
+///   at_home    set by the fiber at its first wait that can be cancelled on its carrier. If
+///              `requested` is there already it does not wait. A carrier that takes a started
+///              fiber from another one clears it; while something is announced it does not take it.
 ///   cancel()   sets `requested`, unless the fiber has ended; and if `at_home` is set also
 ///              `announced`, and then announces it to the carrier, which takes `announced` back
 ///              when it has looked. It does not bury a fiber before: so as long as something is
@@ -50,7 +52,7 @@ inline constexpr Word ended = 16;
 
 enum class FiberState : std::uint8_t {
   fresh,     ///< never ran; on some carrier's fresh queue
-  ready,     ///< on its carrier's ready queue
+  ready,     ///< on its carrier's ready queue; if it may move, where all carriers take from
   running,   ///< its carrier's current fiber
   parked,    ///< waits for a wake-up: a completion, a timer or Carrier::wake()
   finished,  ///< its body has returned; its stack may be reused
@@ -61,7 +63,10 @@ enum class FiberState : std::uint8_t {
 ///  - until the fiber starts: whoever holds it (the spawner, then the carrier that took it
 ///    off a fresh queue);
 ///  - from then on `carrier` and everything else but `end` belongs to that carrier's thread;
-///    `carrier` is constant and any thread that may wake the fiber may read it;
+///    `carrier` is constant and any thread that may wake the fiber may read it. One that may move
+///    (`stays` is 0) passes with all of it to the carrier that takes it. It is taken only while it
+///    is ready: nobody may wake it then, and with `at_home` clear or `announced` set nobody reads
+///    a `carrier` that changes;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
 class FiberControl {
  public:
@@ -77,7 +82,7 @@ class FiberControl {
   FiberControl* inbox_next = nullptr;
   FiberControl* cancel_next = nullptr;
 
-  Carrier* carrier = nullptr;  ///< set when it starts, never changed
+  Carrier* carrier = nullptr;  ///< set when it starts; changed only while it is moved
   FiberState state = FiberState::fresh;
   Stack stack;
   Context context;
@@ -85,8 +90,12 @@ class FiberControl {
   const std::string name;
   std::unique_ptr<LocalValues> locals;  ///< of FiberLocal; most fibers have none
 
-  unsigned pool = 0;            ///< of the engine, that makes its calls
-  unsigned late = 0;            ///< DeadlineScope objects of it whose time is over
+  unsigned pool = 0;  ///< of the engine, that makes its calls
+  unsigned late = 0;  ///< DeadlineScope objects of it whose time is over
+  /// Reasons why it must not move to another carrier once it has started: one that was not
+  /// spawned as migratable has one, and each timer that waits longer than a park.
+  unsigned stays = 1;
+  Timer* timer = nullptr;       ///< of its wait, in its carrier's wheel if it is pending
   PendingCall* call = nullptr;  ///< what it is parked on, if it is a call
   /// What it is parked on, unless on a call.
   Waiter* waits_on = nullptr;

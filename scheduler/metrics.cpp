@@ -36,6 +36,7 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
       Metric{"fibers_finished_total", "counter", "Fibers that have ended.", stats.finished},
       Metric{"fibers", "gauge", "Fibers that are alive.", stats.spawned - stats.finished},
       Metric{"switches_total", "counter", "Times a fiber was let run.", stats.switches},
+      Metric{"moved_total", "counter", "Started fibers taken by another carrier.", stats.moved},
       Metric{"notifies_total", "counter", "Crossings to wake another carrier.", stats.notifies},
       Metric{"calls_posted_total", "counter", "System calls posted.", stats.channels.posted},
       Metric{"calls_reaped_total", "counter", "Posted calls whose results were taken.",

@@ -3,19 +3,22 @@
 /// From the kernel's convention (a value or -errno) to that of POSIX (-1 and errno).
 #pragma once
 
-#include <cerrno>
-
 #include "flexsc/call.hpp"
 #include "flexsc/fiber.hpp"
 
 namespace flexsc::detail {
+
+/// errno of the calling thread. In functions of their own, as a compiler may use the address it had
+/// before a call that switches, in which the fiber may have moved to another thread. Never inlined.
+[[nodiscard]] int get_errno() noexcept;
+void set_errno(int error) noexcept;
 
 /// The kernel's results -1 to -4095 are errors.
 inline constexpr long kLowestError = -4095;
 
 inline long posix_result(long result) noexcept {
   if (result < 0 && result >= kLowestError) {
-    errno = static_cast<int>(-result);
+    set_errno(static_cast<int>(-result));
     return -1;
   }
   return result;

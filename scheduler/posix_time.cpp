@@ -65,7 +65,7 @@ int poll(struct pollfd* fds, nfds_t count, int timeout_ms) {
     const auto seconds = std::chrono::floor<std::chrono::seconds>(timeout);
     const int error = sleep_fiber(seconds, timeout - seconds);
     if (error == 0) return 0;
-    errno = error;
+    detail::set_errno(error);
     return -1;
   }
   return posix_call(SYS_poll, fds, count, timeout_ms);
@@ -75,7 +75,7 @@ int nanosleep(const struct timespec* duration, struct timespec* remaining) {
   if (!this_fiber::inside()) return posix_call(SYS_nanosleep, duration, remaining);
   const int error = flexsc::clock_nanosleep(CLOCK_MONOTONIC, 0, duration, remaining);
   if (error == 0) return 0;
-  errno = error;
+  detail::set_errno(error);
   return -1;
 }
 
@@ -119,9 +119,9 @@ int usleep(useconds_t microseconds) {
 unsigned sleep(unsigned seconds) {
   const struct timespec duration { static_cast<time_t>(seconds), 0 };
   struct timespec remaining {};
-  const int saved = errno;
+  const int saved = detail::get_errno();
   if (flexsc::nanosleep(&duration, &remaining) == 0) return 0;
-  errno = saved;  // as glibc does: an interrupted sleep() is not an error
+  detail::set_errno(saved);  // as glibc does: an interrupted sleep() is not an error
   return static_cast<unsigned>(remaining.tv_sec) + (remaining.tv_nsec > 0 ? 1 : 0);
 }
 

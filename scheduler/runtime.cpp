@@ -64,6 +64,7 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
     : engine_(Engine::open(engine_options(options))),
       pools_(1 + options.engine.more_pools.size()),
       stack_size_(stack_size_for(options.stack_bytes)),
+      steals_(options.steal && carrier_cpus(options).size() > 1),
       stacks_(stack_size_) {
   install_overflow_handler();
   const std::vector<int> cpus = carrier_cpus(options);
@@ -150,6 +151,7 @@ FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& op
   auto fiber = std::make_unique<FiberControl>(std::move(body), std::move(options.name));
   const std::size_t size =
       options.stack_bytes == 0 ? stack_size_ : stack_size_for(options.stack_bytes);
+  if (options.migratable && steals_) fiber->stays = 0;
   if (here != nullptr) {
     fiber->stack = here->take_stack(size);
     here->push_own(*fiber);

@@ -50,6 +50,7 @@ class RuntimeImpl {
   const std::unique_ptr<Engine> engine_;
   const std::size_t pools_;
   const std::size_t stack_size_;
+  const bool steals_;  ///< carriers take fibers from each other
   StackPool stacks_;
   std::vector<std::unique_ptr<Carrier>> carriers_;
   std::vector<std::thread> threads_;

@@ -38,9 +38,13 @@ const Carrier* Waiter::carrier() const noexcept {
   return fiber_ != nullptr ? fiber_->carrier : nullptr;
 }
 
+bool Waiter::stays() const noexcept {
+  return fiber_->stays != 0;
+}
+
 Wake Waiter::wait(Deadline until, Cancel cancel) noexcept {
   if (fiber_ == nullptr) return wait_in_thread(until);
-  Carrier& carrier = *fiber_->carrier;
+  Carrier& carrier = *fiber_->carrier;  // until it parks: it may move
   // Not under a shield, nor while an exception unwinds the fiber's stack: another one, thrown by
   // a destructor, would end the program.
   const bool heeds = cancel == Cancel::heeded && fiber_->shields == 0 && !carrier.unwinding();
@@ -55,7 +59,10 @@ Wake Waiter::wait(Deadline until, Cancel cancel) noexcept {
   } else {
     Expiry timer(until, *this);
     carrier.timers().add(timer);
+    fiber_->timer = &timer;
     carrier.park();
+    fiber_->timer = nullptr;
+    // If the fiber has moved, it is out already.
     if (timer.pending()) carrier.timers().remove(timer);
   }
   fiber_->waits_on = nullptr;

@@ -81,6 +81,8 @@ class Waiter {
 
   /// Of the fiber that waits; null of a plain thread.
   [[nodiscard]] const Carrier* carrier() const noexcept;
+  /// Whether the fiber goes on on its carrier. By who has claimed it, before wake(); a fiber waits.
+  [[nodiscard]] bool stays() const noexcept;
   [[nodiscard]] const void* identity() const noexcept { return identity_; }
   [[nodiscard]] const char* what() const noexcept { return what_; }
   [[nodiscard]] const void* on() const noexcept { return on_; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /// @file
-/// What holds for all calls of a fiber for a while: how long they may take, and which workers make
-/// them. Objects of these kinds live on the stack of the fiber that they are about; in a plain
-/// thread they do nothing.
+/// What holds for a fiber for a while: how long its calls may take, which workers make them, and
+/// whether it may move. Objects of these kinds live on the stack of the fiber that they are about;
+/// in a plain thread they do nothing.
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,9 @@ namespace flexsc {
 /// Until then. A system call that waits at that time fails with ETIMEDOUT, and so does every
 /// further one in the scope that is not made at once (as close() and fstat() are). A call that
 /// has an effect by then, or cannot be interrupted, ends with its own result. Scopes nest; the
-/// earliest time counts. Waits of synchronisation objects and sleeps have time limits of their own.
+/// earliest time counts. Where nothing can end a call (engine `direct`) it runs to its own end, and
+/// those that come after the time fail. A migratable fiber stays on its carrier. Waits of
+/// synchronisation objects and sleeps have time limits of their own.
 class DeadlineScope {
  public:
   explicit DeadlineScope(std::chrono::steady_clock::time_point when);
@@ -50,6 +52,16 @@ class PoolScope {
 
  private:
   unsigned before_ = 0;
+};
+
+/// A migratable fiber stays on its carrier: its thread-locals, the address of errno and its CPU
+/// are the same throughout. Scopes nest.
+class CarrierScope {
+ public:
+  CarrierScope() noexcept;
+  CarrierScope(const CarrierScope&) = delete;
+  CarrierScope& operator=(const CarrierScope&) = delete;
+  ~CarrierScope();
 };
 
 }  // namespace flexsc

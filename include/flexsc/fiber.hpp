@@ -38,9 +38,9 @@ struct RuntimeOptions {
   /// How long a carrier with nothing to run polls for completions before it sleeps
   /// in the kernel.
   std::chrono::microseconds spin{20};
-  /// Whether a carrier with nothing to run takes fibers that have not started from others. If
-  /// not, a fiber runs where it was spawned: on the carrier of who spawned it; those of plain
-  /// threads on the carriers in turn.
+  /// Whether a carrier with nothing to run takes fibers that have not started, or are migratable,
+  /// from others. If not, a fiber runs where it was spawned: on the carrier of who spawned it;
+  /// those of plain threads on the carriers in turn.
   bool steal = true;
   /// How many completions a carrier with nothing to run sleeps for. With none() it does not
   /// sleep: it polls and keeps its CPU.
@@ -50,6 +50,17 @@ struct RuntimeOptions {
 struct SpawnOptions {
   std::string name;             ///< for messages and debuggers
   std::size_t stack_bytes = 0;  ///< 0: the runtime's
+  /// Whether idle carriers may take it also after it has started, whenever it is ready to go on:
+  /// after each yield, call, lock or other wait it may be in another thread. Its errno and the
+  /// exceptions that it handles go with it. What a compiler may have kept over such a point is then
+  /// that of the thread before, so in such a fiber
+  ///  - read errno by this_fiber::last_error(), and do not set it before such a point to read it
+  ///    after;
+  ///  - keep no reference to a thread-local over such a point, and read none on both sides of it
+  ///    in one function: what is inlined into it counts. A FiberLocal is safe;
+  ///  - hold no std::mutex or other lock of the thread over it.
+  /// CarrierScope keeps it where it is for a while. Without effect if nobody steals.
+  bool migratable = false;
 };
 
 /// Counters summed over the carriers.
@@ -58,6 +69,7 @@ struct RuntimeStats {
   std::uint64_t finished = 0;
   std::uint64_t switches = 0;
   std::uint64_t notifies = 0;  ///< crossings of one carrier to wake another
+  std::uint64_t moved = 0;     ///< times a carrier took a started fiber from another
   ChannelStats channels;       ///< sums
   /// Entries into the kernel by carriers: doorbells, waits, notifies and direct calls.
   [[nodiscard]] std::uint64_t crossings() const noexcept {
@@ -130,7 +142,7 @@ class Runtime {
 
   /// Starts a fiber. From a fiber: on the same carrier's queue, until another idle
   /// carrier takes it before it has started. From a plain thread: carriers in turn.
-  /// A started fiber never changes its carrier.
+  /// A started fiber changes its carrier only if it is migratable.
   /// @throws std::bad_alloc when there is no memory for the stack.
   [[nodiscard]] Fiber spawn(std::function<void()> body, SpawnOptions options = {});
 
@@ -150,6 +162,9 @@ namespace this_fiber {
 [[nodiscard]] bool inside() noexcept;
 /// Lets other ready fibers of this carrier run.
 void yield();
+/// errno of the running fiber, where `errno` itself may be that of another thread: in a migratable
+/// fiber. The same as errno in any other, and in a plain thread.
+[[nodiscard]] int last_error() noexcept;
 /// A cancellation point.
 void sleep_until(std::chrono::steady_clock::time_point when);
 inline void sleep_for(std::chrono::nanoseconds duration) {

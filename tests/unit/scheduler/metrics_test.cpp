@@ -31,7 +31,7 @@ TEST(MetricsTest, EveryLineIsACommentOrANameAndANumber) {
         << line;
     ++samples;
   }
-  EXPECT_EQ(samples, 12);
+  EXPECT_EQ(samples, 13);
 }
 
 TEST(MetricsTest, ALabelIsQuoted) {
