@@ -37,6 +37,7 @@ def _of_pairs(of: Callable[[float, float], float]) -> Callable[[dict], Figure]:
 
 
 ratio = _of_pairs(lambda a, b: a / b)
+gain = _of_pairs(lambda a, b: b / a)
 reduction = _of_pairs(lambda a, b: 1 - a / b)
 
 

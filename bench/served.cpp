@@ -14,20 +14,35 @@ using http::driver::Side;
 
 namespace {
 
-std::vector<std::string> arguments(const Side& side, const Placement& placement) {
+/// The first CPU is the carrier's, the others are the workers'.
+std::string worker_cpus(const Placement& placement) {
+  std::string list;
+  for (std::size_t i = placement.worker_core() ? 1 : 0; i < placement.server.size(); ++i) {
+    list += (list.empty() ? "" : ",") + std::to_string(placement.server[i]);
+  }
+  return list;
+}
+
+std::vector<std::string> usual_arguments(const Side& side, const Placement& placement) {
   if (side.model == "epoll" || side.model == "esca") {
     return {"--threads", std::to_string(placement.server.size())};
   }
   if (side.model != "fibers") return {};
   const std::string carrier = std::to_string(placement.server.front());
-  const std::string worker = std::to_string(placement.server.back());
   // With a core each, carrier and workers poll for each other and need not enter the
   // kernel to sleep and to wake; for long enough that a CPU which an emulator takes away
   // for a while is not mistaken for an idle one. On one core polling would only take the
   // CPU from the other side.
   const char* spin_us = placement.worker_core() ? "20000" : "0";
-  return {"--carriers", carrier, "--worker-cpus",     worker,
+  return {"--carriers", carrier, "--worker-cpus",     worker_cpus(placement),
           "--spin-us",  spin_us, "--carrier-spin-us", spin_us};
+}
+
+std::vector<std::string> arguments(const Side& side, const Placement& placement,
+                                   const std::vector<std::string>& more) {
+  std::vector<std::string> all = usual_arguments(side, placement);
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
 }
 
 }  // namespace
@@ -70,8 +85,10 @@ Placement place() {
   return {{all.begin(), split}, {split, all.end()}};
 }
 
-Served::Served(const Side& side, const std::filesystem::path& root, const Placement& placement)
-    : process_(side, root, arguments(side, placement), {.max_files = 0, .cpus = placement.server}),
+Served::Served(const Side& side, const std::filesystem::path& root, const Placement& placement,
+               const std::vector<std::string>& more)
+    : process_(side, root, arguments(side, placement, more),
+               {.max_files = 0, .cpus = placement.server}),
       port_(process_.port()) {
   if (port_ == 0) throw std::runtime_error(side.name() + ": " + process_.wait().errors);
 }

@@ -34,9 +34,9 @@ struct Placement {
 /// A running server.
 class Served {
  public:
-  /// @throws std::runtime_error if it does not come to serve.
+  /// `more`: further arguments, which win. @throws std::runtime_error if it does not come to serve.
   Served(const http::driver::Side& side, const std::filesystem::path& root,
-         const Placement& placement);
+         const Placement& placement, const std::vector<std::string>& more = {});
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   /// Stops it; its counters. @throws std::runtime_error if it did not end well.
   [[nodiscard]] nlohmann::json stop();

@@ -41,10 +41,16 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
       ->delimiter(',');
   app.add_option("--workers", options.model.engine.concurrency,
                  "Workers running at a time (default: one per worker CPU)");
+  app.add_option(
+         "--pages", options.model.engine.pages_per_channel,
+         "System-call pages of each carrier, 64 calls each: so many fibers can wait at a time")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
   app.add_option("--spin-us", spin_us, "How long an idle worker polls before it sleeps")
       ->capture_default_str();
   app.add_option("--carrier-spin-us", carrier_spin_us,
                  "fibers: how long an idle carrier polls before it sleeps")
+      ->take_last()
       ->capture_default_str();
   app.add_option("--idle-timeout-ms", idle_ms, "Silence after which a connection is closed")
       ->capture_default_str();

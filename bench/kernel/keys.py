@@ -1,41 +1,38 @@
 # SPDX-License-Identifier: MIT
 """What `./run bench kernel` can measure, where, and what there is to compare it with."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import statistics
 
 import arithmetic
-import figures
-from figures import at_least, at_most
+from figures import aligned, at_least, at_most
+from guests import COUNTING, Book, Extra, Ground, Key
 
-
-@dataclass(frozen=True)
-class Ground:
-    """A kind of guest. Keys of one ground are measured in one boot."""
-
-    cpus: int
-    memory: int = 1024  # MiB
-    icount: bool = False
-
-
-COUNTING = Ground(1, icount=True)
 TWO_CPUS = Ground(2)
 THREE_CPUS = Ground(3)
 MANY_SOCKETS = Ground(2, memory=2560)
 
-KERNEL = "flexsc-bench-kernel"
-SERVING = "flexsc-bench-serving"
+
+def medians(table: list[dict]) -> list[dict]:
+    return [{**line, "batches": {size: statistics.median(values)
+                                 for size, values in line["batches"].items()}} for line in table]
 
 
-@dataclass(frozen=True)
-class Key(figures.Key):
-    """Its ground is a Ground."""
+def table_lines(result: dict) -> list[str]:
+    calls = medians(result["table"])
+    sizes = sorted({int(size) for line in calls for size in line["batches"]})
+    cells = [["call", "executed by", *map(str, sizes)]]
+    for line in calls:
+        cells.append([line["call"], line["how"],
+                      *(f"{line['batches'][str(size)]:.1f}" if str(size) in line["batches"] else ""
+                        for size in sizes)])
+    return ["instructions per call, by calls per batch:", *aligned(cells)]
 
-    program: str = KERNEL
-    needs: tuple[str, ...] = ()  # further programs of this machine
 
+TABLE = Extra("table", "instructions of some calls, by each way and batch size", COUNTING, 2,
+              lambda result: {"unit": "instructions per call", "lines": medians(result["table"])},
+              table_lines)
 
-KEYS: dict[str, Key] = {key.name: key for key in (
+BOOK = Book("kernel", "flexsc-bench-kernel", (
     Key("flush64", "instructions saved per no-op, batches of 64 by flush", "fraction", COUNTING,
         arithmetic.reduction, at_least(0.72, 0.80), "0.57 at 32 (FlexSC)", 1),
     Key("flush1024", "instructions saved per no-op, batches of 1024 by flush", "fraction", COUNTING,
@@ -53,8 +50,8 @@ KEYS: dict[str, Key] = {key.name: key for key in (
     Key("copy512", "the same in blocks of 512", "fraction", COUNTING, arithmetic.reduction,
         at_least(0.08, 0.10), "-", 10),
     Key("one_connection", "requests per second of fibers against threads, 1 connection", "ratio",
-        COUNTING, arithmetic.ratio, at_least(0.8, 1.0), "0.1 (cluster calls)", 90, SERVING,
-        ("wrk",)),
+        COUNTING, arithmetic.ratio, at_least(0.8, 1.0), "0.1 (cluster calls)", 90,
+        "flexsc-bench-server", ("wrk",)),
     Key("breakeven_other", "smallest batch not slower than direct calls, worker on another CPU",
         "calls", TWO_CPUS, arithmetic.break_even, at_most(4, 2),
         "120 (cluster calls), 32 to 64 (FlexSC)", 60),
@@ -64,21 +61,4 @@ KEYS: dict[str, Key] = {key.name: key for key in (
         arithmetic.ratio, at_least(1.5, 1.9), "below 1 (cluster calls)", 60),
     Key("parked", "connections parked in read with 4 + 2 workers", "connections", MANY_SOCKETS,
         arithmetic.count, at_least(10_000, 50_000), "a thread each (FlexSC)", 45),
-)}
-
-# Not a figure but a table of them: for those who work on the module.
-TABLE = "table"
-TABLE_SECONDS = 2
-
-
-def by_ground(names: Iterable[str]) -> dict[tuple[Ground, str], list[str]]:
-    """The keys of each boot: one ground and one program."""
-    boots: dict[tuple[Ground, str], list[str]] = {}
-    for name in names:
-        where = (COUNTING, KERNEL) if name == TABLE else (KEYS[name].ground, KEYS[name].program)
-        boots.setdefault(where, []).append(name)
-    return boots
-
-
-def seconds(name: str) -> float:
-    return TABLE_SECONDS if name == TABLE else KEYS[name].seconds
+), (TABLE,))

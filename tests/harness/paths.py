@@ -10,6 +10,8 @@ from pathlib import Path
 HARNESS = Path(__file__).resolve().parent
 ROOT = HARNESS.parents[1]
 BUILD = Path(os.environ.get("FLEXSC_BUILD_DIR", ROOT / "build")).resolve()
+# Programs of others to compare with, which setup fetches without installing them.
+RIVALS = BUILD / "rivals"
 
 
 class HarnessError(Exception):

@@ -6,6 +6,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 kernels=${FLEXSC_BUILD_DIR:-$here/../../build}/kernels
+rivals=${FLEXSC_BUILD_DIR:-$here/../../build}/rivals
 series_list="6.1 6.12"
 
 fail() {
@@ -130,6 +131,20 @@ prepare_kernel() {
     fetch_image "$series" "$release"
 }
 
+# Servers that ours are compared with: their programs only, as their packages would start them here.
+fetch_rival() {
+    local package=$1 program=$2 folder=$rivals/new needed
+    [ -x "$rivals/${program##*/}" ] && return
+    update_once
+    echo "setup: fetching $package"
+    mapfile -t needed < <(dependencies "$package" | grep '^lib')
+    install_missing "${needed[@]}"
+    rm -rf "$folder"
+    download "$package" "$folder" || fail "apt-get could not fetch $package"
+    mv "$folder/$program" "$rivals/"
+    rm -rf "$folder"
+}
+
 [ -r /etc/debian_version ] || fail "this is not Debian: FlexSC is built and tested on Debian 12 only"
 [ "$(dpkg --print-architecture)" = amd64 ] || fail "FlexSC is for x86-64 (amd64) only"
 
@@ -138,3 +153,4 @@ install_missing "${packages[@]}"
 for series in $series_list; do
     prepare_kernel "$series"
 done
+fetch_rival nginx usr/sbin/nginx

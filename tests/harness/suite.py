@@ -60,7 +60,7 @@ SUITES: tuple[Suite, ...] = (
     Suite("benchmarks", (
         "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
         "copy4096 copy512 breakeven_other single_other workers2 parked",
-        "flexsc-bench-serving --quick"),
+        "flexsc-bench-server --quick epoll one_connection crossings"),
         gtest=False, cpus=3, host_files=(("/usr/bin/wrk", "/usr/local/bin/wrk"),)),
 )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What `./run bench kernel` makes of samples, without a guest."""
+"""What `./run bench` makes of samples, without a guest."""
 
 import io
 import sys
@@ -15,10 +15,10 @@ sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 # pylint: disable=wrong-import-position
 import arithmetic  # noqa: E402
 import boot  # noqa: E402
-import keys  # noqa: E402
+import guest_run as bench  # noqa: E402
 import report  # noqa: E402
-import run as bench  # noqa: E402
 from arithmetic import REACHED, SHORT, UNDECIDED, Figure  # noqa: E402
+from keys import BOOK  # noqa: E402
 
 
 def batches(ratios: dict[int, list[float]]) -> dict:
@@ -94,7 +94,7 @@ class Report(unittest.TestCase):
                               {"single_other": "it broke"}, ["the kernel said: BUG"])]
 
     def test_the_file_has_every_measured_key_and_nothing_else(self) -> None:
-        self.assertEqual(report.figures(self.samples), {
+        self.assertEqual(report.figures(BOOK, self.samples), {
             "flush64": {"value": 0.75, "unit": "fraction", "spread": [0.75, 0.75], "pairs": 5,
                         "ground": "here"},
             "parked": {"value": 50_000, "unit": "connections", "spread": [50_000, 50_000],
@@ -103,7 +103,7 @@ class Report(unittest.TestCase):
                                 "ground": "there"}})
 
     def test_the_table_says_what_was_reached_and_what_went_wrong(self) -> None:
-        text = report.text(self.samples)
+        text = report.text(BOOK, self.samples)
         self.assertRegex(text, r"flush64 +0\.750 +0\.750 +>= 0\.720 +>= 0\.800 +reached ")
         self.assertRegex(text, r"parked +50,000 +50,000 +>= 10,000 +>= 50,000 +aim reached ")
         self.assertRegex(text, r"breakeven_other +none +none +<= 4 +<= 2 +falls short ")
@@ -115,48 +115,48 @@ class Report(unittest.TestCase):
         result = {"pairs": [[30, 20]] * 5, "about": {"CPUs": "near"},
                   "otherwise": {"pairs": [[80, 20]] * 5, "about": {"CPUs": "far"}}}
         samples = [report.Samples("here", {"single_other": result}, {}, [])]
-        text = report.text(samples)
+        text = report.text(BOOK, samples)
         self.assertRegex(text, r"single_other +1\.500 +1\.500 ")
         self.assertIn("30.0 against 20.0; CPUs near; otherwise 4 (4): 80.0 against 20.0; CPUs far",
                       text)
-        self.assertEqual(report.figures(samples)["single_other"]["otherwise"],
+        self.assertEqual(report.figures(BOOK, samples)["single_other"]["otherwise"],
                          {"value": 4, "spread": [4, 4], "pairs": 5, "about": {"CPUs": "far"}})
 
     def test_lines_of_the_table_of_calls_are_medians(self) -> None:
         lines = [{"call": "no-op", "how": "flush", "batches": {"1": [7, 9, 8], "64": [2, 2, 2]}}]
-        text = report.text([report.Samples("here", {"table": {"table": lines}}, {}, [])])
+        text = report.text(BOOK, [report.Samples("here", {"table": {"table": lines}}, {}, [])])
         self.assertRegex(text, r"no-op +flush +8\.0 +2\.0")
 
 
 class Runner(unittest.TestCase):
     def test_a_boot_for_each_kind_of_guest(self) -> None:
-        boots = keys.by_ground(["flush64", "single_other", "table", "breakeven_other"])
+        boots = BOOK.by_ground(["flush64", "single_other", "table", "breakeven_other"])
         self.assertEqual(list(boots.values()),
                          [["flush64", "table"], ["single_other", "breakeven_other"]])
 
     def test_all_keys_unless_some_are_named(self) -> None:
-        self.assertEqual(bench.parse([]).keys, list(keys.KEYS))
-        self.assertEqual(bench.parse(["--quick", "parked", "parked"]).keys, ["parked"])
+        self.assertEqual(bench.parse(BOOK, "", []).keys, list(BOOK.keys))
+        self.assertEqual(bench.parse(BOOK, "", ["--quick", "parked", "parked"]).keys, ["parked"])
 
     def test_progress_knows_what_is_left(self) -> None:
-        progress = bench.Progress(keys.by_ground(["flush64", "parked"]))
+        progress = bench.Progress(BOOK, BOOK.by_ground(["flush64", "parked"]))
         with redirect_stdout(io.StringIO()) as out:
             progress.next_guest(["flush64"])
             for line in ("progress flush64 0.00", "progress flush64 1.00", "a word", "[kernel] x"):
                 progress.line(line)
         self.assertRegex(out.getvalue(), r"\A  flush64 +0%   about \d+ s left\na word\n\Z")
-        self.assertEqual(progress.done, bench.BOOT_SECONDS + keys.seconds("flush64"))
+        self.assertEqual(progress.done, bench.BOOT_SECONDS + BOOK.seconds("flush64"))
         self.assertLess(progress.left(), progress.total)
 
     def test_a_lost_guest_leaves_nothing_to_wait_for(self) -> None:
-        progress = bench.Progress(keys.by_ground(["flush64", "copy512", "parked"]))
+        progress = bench.Progress(BOOK, BOOK.by_ground(["flush64", "copy512", "parked"]))
         with redirect_stdout(io.StringIO()):
             progress.next_guest(["flush64", "copy512"])
             progress.line("progress flush64 1.00")
             progress.line("progress copy512 0.50")
             self.assertEqual(progress.running, "copy512")
             progress.guest_over()
-            rest = bench.BOOT_SECONDS + keys.seconds("parked")
+            rest = bench.BOOT_SECONDS + BOOK.seconds("parked")
             self.assertEqual(progress.total - progress.done - progress.now, rest)
             self.assertEqual(progress.running, "")
             # One that does not even boot.

@@ -24,7 +24,7 @@ void write(const std::string& file, const json& result) {
 }
 
 json measure_all(const std::vector<Measurement>& all, const std::vector<std::string>& keys,
-                 bool quick) {
+                 bool quick, const std::string& side) {
   json result = {{"results", json::object()}, {"errors", json::object()}};
   utsname system{};
   ::uname(&system);
@@ -32,7 +32,7 @@ json measure_all(const std::vector<Measurement>& all, const std::vector<std::str
   for (const std::string& key : keys) {
     const auto found = std::find_if(all.begin(), all.end(),
                                     [&](const Measurement& known) { return known.key == key; });
-    Context context(key, quick);
+    Context context(key, quick, side);
     context.begin();
     try {
       result["results"][key] = found->measure(context);
@@ -62,16 +62,19 @@ int run_program(int argc, char** argv, const std::vector<Measurement>& all) {
   std::vector<std::string> keys;
   std::vector<std::string> known;
   std::string file;
+  std::string side;
   bool quick = false;
   known.reserve(all.size());
   for (const Measurement& measurement : all) known.emplace_back(measurement.key);
-  CLI::App app{"Measures the kernel service; for ./run bench kernel, which judges the samples."};
+  CLI::App app{"Takes samples for ./run bench, which judges them."};
   app.add_option("KEY", keys, "What to measure; default: all")->check(CLI::IsMember(known));
   app.add_flag("--quick", quick, "A few samples only, to see that it works");
+  app.add_option("--side", side, "One side only, of what the cache model counts")
+      ->check(CLI::IsMember({"ours", "other"}));
   app.add_option("--json", file, "File for the samples");
   CLI11_PARSE(app, argc, argv);
   try {
-    const json result = measure_all(all, keys.empty() ? known : keys, quick);
+    const json result = measure_all(all, keys.empty() ? known : keys, quick, side);
     if (!file.empty()) write(file, result);
     return result["errors"].empty() ? 0 : 1;
   } catch (const std::exception& error) {

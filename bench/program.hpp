@@ -30,12 +30,15 @@ double timed(F&& f) {
 /// One measurement in its run.
 class Context {
  public:
-  Context(std::string key, bool quick) : key_(std::move(key)), quick_(quick) {}
+  Context(std::string key, bool quick, std::string side = {})
+      : key_(std::move(key)), quick_(quick), side_(std::move(side)) {}
   /// So many samples, or few where it only has to work.
   [[nodiscard]] unsigned samples(unsigned full, unsigned quick = 3) const {
     return quick_ ? quick : full;
   }
   [[nodiscard]] bool quick() const { return quick_; }
+  /// Of a measurement that takes the samples of one side only: "ours" or "other".
+  [[nodiscard]] const std::string& side() const { return side_; }
   /// Tells the runner that this part (0 to 1) of the measurement is done.
   void progress(double part);
   void begin() { say(0); }
@@ -46,6 +49,7 @@ class Context {
 
   std::string key_;
   bool quick_;
+  std::string side_;
   double shown_ = 0;
 };
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""What can be measured in guests: in what guest, by which program."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import figures
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A kind of guest. Keys of one ground and program are measured in one boot."""
+
+    cpus: int
+    memory: int = 1024  # MiB
+    icount: bool = False
+    # Each side of each pair has a guest of its own, in which the cache model counts.
+    modelled: bool = False
+
+
+COUNTING = Ground(1, icount=True)
+
+
+@dataclass(frozen=True)
+class Key(figures.Key):
+    """Its ground is a Ground."""
+
+    program: str = ""  # if it is not the book's
+    needs: tuple[str, ...] = ()  # further programs of this machine
+    # Of a modelled ground: one side's sample, from its answer and what was counted.
+    counted: Callable[[dict, list[dict]], float] | None = None
+
+
+@dataclass(frozen=True)
+class Extra:
+    """Not a figure, for those who work on what is measured."""
+
+    name: str
+    what: str
+    ground: Ground
+    seconds: float
+    entry: Callable[[dict], dict]  # of the file of --json, from the samples
+    lines: Callable[[dict], list[str]]  # for people
+    program: str = ""
+    needs: tuple[str, ...] = ()
+
+
+class Book:
+    """All keys of one subject, and who takes their samples; extras are measured if they are named."""
+
+    def __init__(self, subject: str, program: str, keys: Iterable[Key],
+                 extras: Iterable[Extra] = ()) -> None:
+        self.subject = subject
+        self.program = program
+        self.keys = {key.name: key for key in keys}
+        self.extras = {extra.name: extra for extra in extras}
+
+    def __getitem__(self, name: str) -> Key | Extra:
+        return self.keys[name] if name in self.keys else self.extras[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.keys or name in self.extras
+
+    def seconds(self, name: str) -> float:
+        return self[name].seconds
+
+    def by_ground(self, names: Iterable[str]) -> dict[tuple[Ground, str], list[str]]:
+        """The keys of each boot: one ground and one program."""
+        boots: dict[tuple[Ground, str], list[str]] = {}
+        for name in names:
+            where = self[name].ground, self[name].program or self.program
+            boots.setdefault(where, []).append(name)
+        return boots

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What `./run bench server` can measure, where, and what there is to compare it with."""
+
+import arithmetic
+from figures import at_least, at_most
+from guests import COUNTING, Book, Ground, Key
+
+# Ten thousand connections have two sockets, a stack and buffers each.
+MANY = Ground(1, memory=4096, icount=True)
+THREE_CPUS = Ground(3)
+FOUR_CPUS = Ground(4)
+MODELLED = Ground(3, modelled=True)
+WRK = ("wrk",)
+NGINX = ("wrk", "nginx")
+CARRIER_CPU = 0
+
+
+def instructions(answer: dict, cpus: list[dict]) -> float:
+    """Of the CPU of the carrier, or of the event loop, per request."""
+    counts = cpus[CARRIER_CPU]
+    return sum(counts[side]["instructions"] for side in ("user", "kernel")) / answer["requests"]
+
+
+def user_misses(answer: dict, cpus: list[dict]) -> float:
+    return cpus[CARRIER_CPU]["user"]["l1i_misses"] / answer["requests"]
+
+
+BOOK = Book("server", "flexsc-bench-server", (
+    Key("threads", "requests per instruction, fibers on engine kernel against a thread per connection, "
+        "50 connections", "ratio", COUNTING, arithmetic.ratio, at_least(1.0, 1.15),
+        "1.86 in time (FlexSC)", 150, needs=WRK),
+    Key("epoll", "the same against event loops", "ratio", COUNTING, arithmetic.ratio,
+        at_least(1.0, 1.15), "2.2 in time (libflexsc)", 150, needs=WRK),
+    Key("esca", "the same against event loops with batch segments", "ratio", COUNTING,
+        arithmetic.ratio, at_least(1.0, 1.15), "-", 150, needs=WRK),
+    Key("nginx", "the same against nginx, one worker", "ratio", COUNTING, arithmetic.ratio,
+        at_least(1.7, 2.0), "1.11 (ESCA)", 150, needs=NGINX),
+    Key("one_connection", "the same against threads, 1 connection", "ratio", COUNTING,
+        arithmetic.ratio, at_least(0.9, 1.0), "0.1 (cluster calls)", 150, needs=WRK),
+    Key("c10k", "requests per instruction with 10,000 connections against 400", "ratio", MANY,
+        arithmetic.ratio, at_least(0.90, 0.97), "0.84 at 2000 (cluster calls)", 500, needs=WRK),
+    Key("crossings", "crossings per request by the carrier, worker on its own CPU", "crossings",
+        THREE_CPUS, arithmetic.count, at_most(0.01, 0.001), "0.008 to 0.018 (cluster calls)", 60,
+        needs=WRK),
+    Key("spread", "requests per second, a carrier with two worker CPUs against epoll on one CPU",
+        "ratio", FOUR_CPUS, arithmetic.ratio, at_least(1.3, 1.8), "1.94 to 2.16 on 4 (FlexSC)", 90,
+        needs=WRK),
+    Key("spread_threads", "the same against threads on the same three CPUs", "ratio", FOUR_CPUS,
+        arithmetic.ratio, at_least(1.0, 1.3), "1.94 to 2.16 on 4 (FlexSC)", 90, needs=WRK),
+    Key("carrier", "instructions of the application's CPU per request, epoll against the carrier",
+        "ratio", MODELLED, arithmetic.gain, at_least(4, 10), "-", 400, needs=WRK,
+        counted=instructions),
+    Key("pollution", "L1i misses on the user side per request that a worker elsewhere saves, against "
+        "threads", "fraction", MODELLED, arithmetic.reduction, at_least(0.40, 0.70),
+        "131 to 41 per 1000 instructions (FlexSC)", 400, needs=WRK, counted=user_misses),
+))

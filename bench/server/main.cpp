@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+// flexsc-bench-server: one page served by fibers on engine `kernel`, and by others. On one CPU
+// where the clock counts instructions, requests per second are the inverse of instructions per
+// request.
+#include <sys/resource.h>
+
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+#include "cache-model/marks.hpp"
+#include "nginx.hpp"
+#include "program.hpp"
+#include "served.hpp"
+#include "wrk.hpp"
+
+namespace flexsc::bench {
+
+using http::driver::Side;
+using http::driver::TemporaryFolder;
+using nlohmann::json;
+
+namespace {
+
+// Counts of instructions hardly differ, and a virtual second takes half a minute.
+constexpr unsigned kPairs = 5;
+constexpr unsigned kConnections = 50;
+constexpr unsigned kTenThousand = 10'000;
+constexpr unsigned kFew = 400;
+
+const Side kFibers{"fibers", "kernel"};
+
+/// What serves, from where, and to whom.
+struct Setup {
+  Side side;
+  Placement placement = place();
+  unsigned connections = kConnections;
+  unsigned seconds = 1;
+  std::vector<std::string> arguments;  ///< further ones of the server
+};
+
+struct Result {
+  WrkReport load;
+  json server;  ///< its counters; null for nginx
+};
+
+void check(const std::string& name, const WrkReport& report) {
+  if (report.errors == 0 && report.requests != 0) return;
+  throw std::runtime_error(name + ": " + std::to_string(report.errors) + " errors in " +
+                           std::to_string(report.requests) + " requests");
+}
+
+WrkReport load(std::uint16_t port, const Setup& setup) {
+  return run_wrk("http://127.0.0.1:" + std::to_string(port) + kPage, setup.connections,
+                 setup.seconds, setup.placement.client);
+}
+
+Result serve(const Setup& setup, const TemporaryFolder& site) {
+  if (setup.side.model == "nginx") {
+    const Nginx nginx(site.path(), setup.placement.server);
+    const WrkReport report = load(nginx.port(), setup);
+    check("nginx", report);
+    return {report, nullptr};
+  }
+  if (const std::string missing = setup.side.missing(); !missing.empty()) {
+    throw std::runtime_error(setup.side.name() + ": " + missing);
+  }
+  Served served(setup.side, site.path(), setup.placement, setup.arguments);
+  const WrkReport report = load(served.port(), setup);
+  json stats = served.stop();
+  check(setup.side.name(), report);
+  return {report, std::move(stats)};
+}
+
+double rate(const Setup& setup, const TemporaryFolder& site) {
+  return serve(setup, site).load.requests_per_s;
+}
+
+/// A B A B ...: pairs of requests per second.
+json compare(Context& context, const Setup& ours, const Setup& other) {
+  const TemporaryFolder site;
+  write_site(site.path());
+  const unsigned pairs = context.samples(kPairs, 1);
+  json result;
+  for (unsigned i = 0; i < pairs; ++i) {
+    const double first = rate(ours, site);
+    context.progress((i + 0.5) / pairs);
+    result["pairs"].push_back({first, rate(other, site)});
+    context.progress((i + 1.0) / pairs);
+  }
+  return result;
+}
+
+json against(Context& context, const Side& other, unsigned connections = kConnections) {
+  return compare(context, {.side = kFibers, .connections = connections, .arguments = {}},
+                 {.side = other, .connections = connections, .arguments = {}});
+}
+
+json against_threads(Context& context) {
+  return against(context, {"threads", ""});
+}
+json against_epoll(Context& context) {
+  return against(context, {"epoll", ""});
+}
+json against_esca(Context& context) {
+  return against(context, {"esca", "kernel"});
+}
+json against_nginx(Context& context) {
+  return against(context, {"nginx", ""});
+}
+json one_connection(Context& context) {
+  return against(context, {"threads", ""}, 1);
+}
+
+/// Ten thousand connections against few.
+json c10k(Context& context) {
+  // A fiber that waits for a request has its call in an entry.
+  const std::vector<std::string> room{"--pages", "256"};
+  // Longer, since the first part of it is spent on connecting.
+  return compare(context,
+                 {.side = kFibers, .connections = kTenThousand, .seconds = 4, .arguments = room},
+                 {.side = kFibers, .connections = kFew, .seconds = 4, .arguments = room});
+}
+
+/// The first CPUs are the server's.
+Placement placed(int server, int client) {
+  Placement placement;
+  for (int cpu = 0; cpu < server; ++cpu) placement.server.push_back(cpu);
+  placement.client = {client};
+  return placement;
+}
+
+json crossings(Context& context) {
+  const TemporaryFolder site;
+  write_site(site.path());
+  const unsigned samples = context.samples(kPairs, 1);
+  json result;
+  for (unsigned i = 0; i < samples; ++i) {
+    const json stats =
+        serve({.side = kFibers, .placement = placed(2, 2), .seconds = 2, .arguments = {}}, site)
+            .server;
+    result["values"].push_back(stats["crossings"].get<double>() / stats["requests"].get<double>());
+    context.progress((i + 1.0) / samples);
+  }
+  return result;
+}
+
+json spread_over(Context& context, const Side& other, const Placement& where) {
+  return compare(context,
+                 {.side = kFibers, .placement = placed(3, 3), .seconds = 2, .arguments = {}},
+                 {.side = other, .placement = where, .seconds = 2, .arguments = {}});
+}
+json spread(Context& context) {
+  return spread_over(context, {"epoll", ""}, placed(1, 3));
+}
+json spread_threads(Context& context) {
+  return spread_over(context, {"threads", ""}, placed(3, 3));
+}
+
+/// One side, between the marks of the cache model.
+json counted(Context& context, const Setup& ours, const Setup& other) {
+  const Setup& setup = context.side() == "other" ? other : ours;
+  const TemporaryFolder site;
+  write_site(site.path());
+  Served served(setup.side, site.path(), setup.placement, setup.arguments);
+  check(setup.side.name(), load(served.port(), setup));  // until caches hold what they will hold
+  cache_model::start_counting();
+  const WrkReport report = load(served.port(), setup);
+  cache_model::stop_counting();
+  (void)served.stop();
+  check(setup.side.name(), report);
+  return {{"requests", report.requests}};
+}
+
+/// The carrier has nothing to do while its worker works: it is not to be counted as it spins.
+const std::vector<std::string> kSleepSoon{"--carrier-spin-us", "0"};
+
+json carrier(Context& context) {
+  return counted(context, {.side = kFibers, .placement = placed(2, 2), .arguments = kSleepSoon},
+                 {.side = {"epoll", ""}, .placement = placed(1, 2), .arguments = {}});
+}
+json pollution(Context& context) {
+  return counted(context, {.side = kFibers, .placement = placed(2, 2), .arguments = kSleepSoon},
+                 {.side = {"threads", ""}, .placement = placed(1, 2), .arguments = {}});
+}
+
+}  // namespace
+}  // namespace flexsc::bench
+
+int main(int argc, char** argv) {
+  using namespace flexsc::bench;
+  // For ten thousand connections, here and in who is started from here.
+  const rlimit files{65536, 65536};
+  (void)::setrlimit(RLIMIT_NOFILE, &files);
+  return run_program(argc, argv,
+                     {{"threads", against_threads},
+                      {"epoll", against_epoll},
+                      {"esca", against_esca},
+                      {"nginx", against_nginx},
+                      {"one_connection", one_connection},
+                      {"c10k", c10k},
+                      {"crossings", crossings},
+                      {"spread", spread},
+                      {"spread_threads", spread_threads},
+                      {"carrier", carrier},
+                      {"pollution", pollution}});
+}

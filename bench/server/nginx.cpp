@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "nginx.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+namespace flexsc::bench {
+
+namespace {
+
+sockaddr_in loopback(std::uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+/// A port that nobody uses now.
+std::uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t length = sizeof address;
+  const bool found = fd >= 0 &&
+                     ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 &&
+                     ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0;
+  ::close(fd);
+  if (!found) throw std::runtime_error("there is no free port");
+  return ntohs(address.sin_port);
+}
+
+bool accepts(std::uint16_t port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = loopback(port);
+  const bool accepted =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return accepted;
+}
+
+}  // namespace
+
+std::string Nginx::configuration(const std::string& folder, const std::string& root,
+                                 std::uint16_t port) {
+  std::ostringstream text;
+  text << "daemon off;\n"
+          "master_process off;  # one worker, which is the process\n";
+  if (::geteuid() == 0) text << "user root root;\n";
+  text << "pid " << folder << "/pid;\n"
+       << "error_log stderr warn;\n"
+          "events { worker_connections 20000; }\n"
+          "http {\n"
+          "  access_log off;\n"
+          "  sendfile on;\n"
+          "  tcp_nopush on;  # head and file in one segment, as ours do\n"
+          "  keepalive_requests 1000000000;\n"
+          "  default_type text/html;\n";
+  for (const char* name : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
+    text << "  " << name << "_temp_path " << folder << "/" << name << ";\n";
+  }
+  text << "  server { listen 127.0.0.1:" << port << "; root " << root << "; }\n}\n";
+  return text.str();
+}
+
+Nginx::Nginx(const std::filesystem::path& root, const std::vector<int>& cpus) : port_(free_port()) {
+  const std::string folder = folder_.path();
+  const std::string file = folder + "/nginx.conf";
+  const std::string log = folder + "/errors";
+  std::ofstream(file) << configuration(folder, root, port_);
+  pid_ = ::fork();
+  if (pid_ < 0) throw std::runtime_error("fork failed");
+  if (pid_ == 0) {
+    const int fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(fd, 2);
+    http::driver::restrict_to_cpus(cpus);
+    ::execlp("nginx", "nginx", "-p", folder.c_str(), "-c", file.c_str(), "-e", "stderr", nullptr);
+    _exit(127);
+  }
+  await();
+}
+
+void Nginx::await() {
+  const auto end = std::chrono::steady_clock::now() + http::driver::kPatience;
+  while (!accepts(port_)) {
+    int status = 0;
+    if (::waitpid(pid_, &status, WNOHANG) == pid_) {
+      pid_ = -1;
+      std::ostringstream errors;
+      errors << std::ifstream(folder_.path() / "errors").rdbuf();
+      const bool absent = WIFEXITED(status) && WEXITSTATUS(status) == 127;
+      throw std::runtime_error(absent ? "nginx is not installed: install Debian's package nginx"
+                                      : "nginx ended: " + errors.str());
+    }
+    if (std::chrono::steady_clock::now() > end) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(pid_, nullptr, 0);
+      throw std::runtime_error("nginx does not serve");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+Nginx::~Nginx() {
+  if (pid_ < 0) return;
+  ::kill(pid_, SIGTERM);
+  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace flexsc::bench
