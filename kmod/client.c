@@ -161,7 +161,8 @@ static long client_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 /*
  * The pages are refcounted and may outlive us in the mapping; nothing is mapped
- * by page frame number alone. A child gets no copy of the mapping.
+ * by page frame number alone. A child gets no copy of the mapping, and VM_IO
+ * keeps madvise() from changing that.
  */
 static int client_mmap(struct file *file, struct vm_area_struct *vma)
 {
@@ -178,7 +179,7 @@ static int client_mmap(struct file *file, struct vm_area_struct *vma)
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	fx_vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
+	fx_vm_flags_mod(vma, VM_DONTCOPY | VM_IO | VM_DONTEXPAND | VM_DONTDUMP,
 			VM_MAYEXEC);
 
 	for (i = 0; i < HEADER_PAGES; i++, at += PAGE_SIZE) {
@@ -237,7 +238,12 @@ struct flexsc_client *flexsc_client_of(struct file *file)
 
 static struct flexsc_client *client_alloc(unsigned int nr_pages)
 {
-	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO;
+	/*
+	 * A megabyte and more, as somebody outside asks for it: at the limit of
+	 * the memory cgroup it is refused, instead of killing for it.
+	 */
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL |
+			  __GFP_NOWARN;
 	struct flexsc_client *client;
 	struct page *header;
 	unsigned int i;

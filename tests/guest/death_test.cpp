@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Processes that die with workers in every state. Every one must be gone, with the status it died
 // with, within a bounded time.
-#include <sys/resource.h>
-#include <sys/stat.h>
-
 #include <csignal>
 #include <thread>
 
@@ -88,29 +85,6 @@ TEST_F(Death, ExitGroupFromAnotherThread) {
   }
 }
 
-// A core dump waits until every thread has come to rest; workers have to.
-TEST_F(Death, SegmentationFaultWithCoreDump) {
-  ::mkdir("/tmp", 01777);
-  const std::string place = "/tmp/flexsc-core-" + std::to_string(::getpid());
-  ::mkdir(place.c_str(), 0700);
-  for (const Workers state : kStates) {
-    const SharedBoard board;
-    EXPECT_EQ(in_child(
-                  [&] {
-                    REQUIRE_EQ(::chdir(place.c_str()), 0);
-                    const rlimit unlimited{RLIM_INFINITY, RLIM_INFINITY};
-                    ::setrlimit(RLIMIT_CORE, &unlimited);
-                    ::signal(SIGSEGV, SIG_DFL);
-                    const Victim victim(state, board);
-                    ::raise(SIGSEGV);
-                  },
-                  120s),
-              "signal 11");
-  }
-  ::unlink((place + "/core").c_str());
-  ::rmdir(place.c_str());
-}
-
 // The buffers of calls in flight are unmapped with the process; workers must be out before that.
 TEST_F(Death, DyingParentOfRunningReads) {
   for (int i = 0; i < 10; ++i) {
@@ -129,6 +103,135 @@ TEST_F(Death, DyingParentOfRunningReads) {
     put(pipe.writer, "x");
     killer.join();
     ASSERT_EQ(child.join(), "signal 9");
+  }
+}
+
+/// What a process is in the middle of, for ever; it writes a byte to said when it has got there.
+struct Stage {
+  const char* name;
+  void (*reach)(const Fd& said);
+};
+
+/// Entries 0 and 1: a byte to the parent, then a call that does not end.
+void post_for_ever(const Client& client, const Fd& said, unsigned queue) {
+  static Pipe silent = make_pipe();
+  static pollfd never{silent.reader.get(), POLLIN, 0};
+  client.fill(0, 0, call(SYS_write, said.get(), "s", 1));
+  client.fill(0, 1, call(SYS_poll, &never, 1, -1));
+  client.submit(0, 3, queue);
+}
+
+constexpr std::array kStages = {
+    Stage{"a flush, asleep in a call",
+          [](const Fd& said) {
+            const Rig rig;
+            post_for_ever(rig.client, said, FLEXSC_QUEUE_FLUSH);
+            rig.client.flush();
+          }},
+    Stage{"flushes of many calls",
+          [](const Fd& said) {
+            const Rig rig({}, 16);
+            for (unsigned i = 0; i < 1024; ++i) rig.client.fill(i / 64, i % 64, call(SYS_getppid));
+            for (bool first = true;; first = false) {
+              for (unsigned page = 0; page < 16; ++page) {
+                rig.client.set(page, ~__u64{0}, FLEXSC_QUEUE_FLUSH);
+              }
+              rig.client.flush();
+              if (first) put(said, "s");
+            }
+          }},
+    Stage{"a wait",
+          [](const Fd& said) {
+            const Rig rig;
+            post_for_ever(rig.client, said, 0);
+            rig.client.wait(64, -1ns);
+          }},
+    Stage{"a wait that helps, with calls armed",
+          [](const Fd& said) {
+            const Rig rig = sleeping_rig();
+            const Waiters waiters(rig.client, 10, 4);
+            post_for_ever(rig.client, said, 0);
+            rig.client.wait(64, -1ns, FLEXSC_WAIT_HELP);
+          }},
+    Stage{"an adaptive wait",
+          [](const Fd& said) {
+            const Rig rig;
+            post_for_ever(rig.client, said, 0);
+            while (rig.client.wait(64, -1ns, FLEXSC_WAIT_ADAPTIVE) >= 0)
+              (void)rig.client.take(0, 0);
+          }},
+    Stage{"chains that repeat",
+          [](const Fd& said) {
+            const Rig rig;
+            for (bool first = true;; first = false) {
+              const std::array<Call, 2> loop = {call(SYS_getppid),
+                                                call(SYS_getppid).with(FLEXSC_ENTRY_REPEAT)};
+              (void)run_chain(rig.client, By::kWorker, loop);
+              if (first) put(said, "s");
+            }
+          }},
+    Stage{"calls with a deadline",
+          [](const Fd& said) {
+            const Rig rig;
+            const Pipe pipe = make_pipe();
+            char byte = 0;
+            for (unsigned bit = 0; bit < 32; ++bit) {
+              rig.client.post(0, bit,
+                              call(SYS_read, pipe.reader.get(), &byte, 1).until(from_now(1h)));
+            }
+            post_for_ever(rig.client, said, 0);
+            rig.client.wait(64, -1ns);
+          }},
+    Stage{"cancels",
+          [](const Fd& said) {
+            const Rig rig({.concurrency = 2});
+            const Pipe pipe = make_pipe();
+            char byte = 0;
+            for (bool first = true;; first = false) {
+              rig.client.post(0, 5, call(SYS_read, pipe.reader.get(), &byte, 1));
+              (void)rig.client.cancel(0, 5);
+              (void)rig.client.await(0, 5);
+              if (first) put(said, "s");
+            }
+          }},
+    Stage{"changes of a pool",
+          [](const Fd& said) {
+            const Rig rig({.concurrency = 2, .spin_us = 100});
+            const Waiters waiters(rig.client, 10, 4);
+            for (unsigned i = 0;; ++i) {
+              (void)rig.group.update_pool(0, {.concurrency = 1 + i % 4, .spin_us = i % 3 * 100});
+              (void)rig.client.run(SYS_getppid);
+              if (i == 0) put(said, "s");
+            }
+          }},
+};
+
+TEST_F(Death, KilledAtEveryStage) {
+  for (const Stage& stage : kStages) {
+    for (int i = 0; i < 5; ++i) {
+      const Pipe pipe = make_pipe();
+      Child child([&] { stage.reach(pipe.writer); });
+      ASSERT_TRUE(eventually([&] { return readable(pipe.reader) > 0; })) << stage.name;
+      std::this_thread::sleep_for(std::chrono::milliseconds(i));
+      child.kill(SIGKILL);
+      ASSERT_EQ(child.join(), "signal 9") << "in " << stage.name;
+    }
+  }
+}
+
+// The same, by one of its own threads, which says how it ended.
+TEST_F(Death, ExitGroupAtEveryStage) {
+  for (const Stage& stage : kStages) {
+    const Pipe pipe = make_pipe();
+    EXPECT_EQ(in_child([&] {
+                std::thread([&] {
+                  eventually([&] { return readable(pipe.reader) > 0; });
+                  ::_exit(44);
+                }).detach();
+                stage.reach(pipe.writer);
+              }),
+              "exit 44")
+        << "in " << stage.name;
   }
 }
 

@@ -119,5 +119,50 @@ TEST_F(Owner, LeaderMayLeave) {
   EXPECT_EQ(board->count, 100);
 }
 
+/// How a process ends whose threads all make a plain exit: the leader first (with 5), or last; the
+/// owner of the group, if there is one, with 6.
+std::string end_by_plain_exits(bool leader_first, bool with_group) {
+  return in_child([=] {
+    static std::atomic<bool> begun;
+    const pid_t leader = ::getpid();
+    begun = false;
+    const auto own = [=] {
+      std::optional<Rig> rig;
+      if (with_group) {
+        rig.emplace(PoolOptions{.concurrency = 2});
+        REQUIRE_EQ(rig->client.run(SYS_getpid), leader);
+      }
+      begun = true;
+      if (leader_first) {
+        REQUIRE(
+            eventually([] { return thread_states(::getpid()).find('Z') != std::string::npos; }));
+        if (with_group) REQUIRE_EQ(rig->client.run(SYS_getpid), leader);
+      }
+      std::optional<Waiters> waiters;
+      if (with_group) waiters.emplace(rig->client, 1, 4);
+      exit_thread(6);
+    };
+    std::thread(own).detach();
+    REQUIRE(eventually([] { return begun.load(); }));
+    if (!leader_first) {
+      REQUIRE(eventually([] { return thread_states(::getpid()).size() == 1; }));
+    }
+    exit_thread(5);
+  });
+}
+
+// No exit_group() anywhere; the process ends with its last user thread, and as that, whether there
+// are workers or not.
+TEST_F(Owner, AllThreadsLeaveByPlainExit) {
+  for (const bool leader_first : {true, false}) {
+    const std::string without = end_by_plain_exits(leader_first, false);
+    EXPECT_EQ(without, leader_first ? "exit 6" : "exit 5");
+    for (int i = 0; i < 5; ++i) {
+      EXPECT_EQ(end_by_plain_exits(leader_first, true), without)
+          << (leader_first ? "the leader went first" : "the owner went first");
+    }
+  }
+}
+
 }  // namespace
 }  // namespace flexsc_guest

@@ -205,4 +205,18 @@ void Waiters::finish(const Client& client) const {
   }
 }
 
+std::unique_ptr<Child> busy_child(const SharedBoard& board, unsigned spin_us) {
+  auto child = std::make_unique<Child>([&] {
+    const Rig rig({.spin_us = spin_us});
+    const Waiters waiters(rig.client, 10, 4);
+    for (;;) {
+      REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
+      ++board->count;
+      ::poll(nullptr, 0, 20);
+    }
+  });
+  REQUIRE(eventually([&] { return board->count > 0; }));
+  return child;
+}
+
 }  // namespace flexsc_guest

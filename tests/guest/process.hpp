@@ -109,6 +109,9 @@ class Waiters {
   std::vector<pollfd> watched_;
 };
 
+/// A child that makes calls, each counted, while other workers of it spin, sleep and block.
+std::unique_ptr<Child> busy_child(const SharedBoard& board, unsigned spin_us);
+
 /// What main() does for the program that the exec tests start; -1 if it is not one of theirs.
 int exec_entry(int argc, char** argv);
 
