@@ -49,11 +49,28 @@ class FailureMarks(unittest.TestCase):
 
     def test_races_count_where_the_module_has_part_in_them(self) -> None:
         edge = "[ 3.0] " + "=" * 66 + "\n"
-        core = "[ 3.0] BUG: KCSAN: data-race in do_exit / mm_update_next_owner\n[ 3.0] write to x\n"
-        ours = "[ 3.1] BUG: KCSAN: data-race in do_exit / x\n[ 3.1]  flexsc_pool_kick+0x1 [flexsc]\n"
+
+        def race(*stacks: str) -> str:
+            """Each access with the functions that led to it, the innermost first."""
+            lines = ["BUG: KCSAN: data-race in x / y"]
+            for stack in stacks:
+                lines += ["write to 0xff11000004e634e8 of 4 bytes by task 4 on cpu 0:",
+                          *(f" {name}" for name in stack.split())]
+            return edge + "".join(f"[ 3.1] {line}\n" for line in lines) + edge
+
+        ours = "flexsc_pool_kick+0x1/0x2[flexsc] x64_sys_call+0x1"
+        called = "__list_add+0x1 flexsc_pool_kick+0x1/0x2[flexsc]"
+        in_a_call = "pipe_write+0x1 x64_sys_call+0x1 flexsc_client_flush+0x1/0x2[flexsc]"
+        core = "do_exit+0x1 x64_sys_call+0x1"
+        for stacks, marks in (((ours, core), 1), ((core, ours), 1), ((called, core), 1),
+                              ((core, core), 0), ((in_a_call, in_a_call), 0),
+                              ((in_a_call, ours), 1)):
+            with self.subTest(stacks):
+                console = START + race(*stacks) + "other\n"
+                self.assertEqual(len(verdict.failure_marks(console)), marks)
         kasan = "[ 3.2] BUG: KASAN: use-after-free in core\n"
-        console = START + edge + core + edge + "other\n" + edge + ours + edge + edge + kasan + edge
-        self.assertEqual(verdict.failure_marks(console), [ours.splitlines()[0], kasan.strip()])
+        self.assertEqual(verdict.failure_marks(START + race(core) + edge + kasan + edge),
+                         [kasan.strip()])
 
     def test_what_came_before_the_start_is_not_ours(self) -> None:
         self.assertEqual(verdict.failure_marks(f"[ 1.0] WARNING: CPU: 0 at x\n{START}"), [])
