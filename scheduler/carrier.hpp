@@ -65,6 +65,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "fiber_control.hpp"
@@ -241,6 +242,7 @@ class alignas(64) Carrier {
   std::uint64_t rounds_ = 0;
   unsigned rounds_inside_ = 0;         ///< begun since the loop had its turn
   unsigned pops_ = 0;                  ///< of fresh fibers
+  RuntimeStats own_stats_;             ///< stolen, sleeps, slept, taken and reaps
   std::uint64_t published_calls_ = 0;  ///< what publish() has shown last, and when
   std::uint64_t published_round_ = 0;
   // Read by others; relaxed, numbers, but for at_end(), see there.
@@ -262,7 +264,7 @@ class alignas(64) Carrier {
   FreshQueue fresh_;  ///< by others, and what found no room; guarded by fresh_mutex_
   std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
 
-  static constexpr std::size_t kPublished = 6;
+  static constexpr std::size_t kPublished = 11 + std::tuple_size_v<decltype(RuntimeStats::reaps)>;
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
 };
 

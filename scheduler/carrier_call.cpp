@@ -2,6 +2,7 @@
 // The calls of fibers: made at once, posted, executed, ended. The rules are in carrier.hpp.
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <span>
 #include <system_error>
@@ -168,12 +169,15 @@ bool Carrier::settle() {
   std::size_t count = 0;
   do {
     count = channel_->reap(done);
+    if (count == 0) break;
+    ++own_stats_.reaps[static_cast<std::size_t>(std::bit_width(count)) - 1];
+    own_stats_.taken += count;
     for (const Completion& completion : std::span(done).first(count)) {
       auto& pending = *static_cast<PendingCall*>(completion.token);
       pending.result = completion.result;
       make_ready(pending.fiber);
     }
-    any = any || count > 0;
+    any = true;
   } while (count == done.size());
   if (any) post_backlog();
   return any;

@@ -121,6 +121,12 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
   stats.channels.doorbells += value[3];
   stats.channels.waits += value[4];
   stats.channels.full += value[5];
+  stats.ready += value[6];
+  stats.stolen += value[7];
+  stats.sleeps += value[8];
+  stats.slept += std::chrono::nanoseconds(value[9]);
+  stats.taken += value[10];
+  for (std::size_t i = 0; i < stats.reaps.size(); ++i) stats.reaps[i] += value[11 + i];
 }
 
 // ---- What the carrier does itself.
@@ -129,9 +135,14 @@ void Carrier::publish() noexcept {
   const ChannelStats& channel = channel_stats_;
   published_calls_ = channel.posted + channel.direct;
   published_round_ = rounds_;
-  const std::array<std::uint64_t, kPublished> value{channel.posted, channel.reaped,
-                                                    channel.direct, channel.doorbells,
-                                                    channel.waits,  channel.full};
+  std::array<std::uint64_t, kPublished> value{
+      channel.posted,    channel.reaped,
+      channel.direct,    channel.doorbells,
+      channel.waits,     channel.full,
+      ready_.size(),     own_stats_.stolen,
+      own_stats_.sleeps, static_cast<std::uint64_t>(own_stats_.slept.count()),
+      own_stats_.taken};
+  std::copy(own_stats_.reaps.begin(), own_stats_.reaps.end(), value.begin() + 11);
   for (std::size_t i = 0; i < kPublished; ++i) {
     published_[i].store(value[i], std::memory_order_relaxed);  // pairs with add_stats()
   }
@@ -213,6 +224,7 @@ bool Carrier::steal() noexcept {
       while (FiberControl* fiber = loot.pop()) keep(*fiber);
     }
     if (taken == 0) continue;
+    own_stats_.stolen += taken;
     if (taken > 1) runtime_.rouse_one();
     return true;
   }
@@ -247,7 +259,12 @@ void Carrier::sleep() {
       timeout = timers_.next() > now ? timers_.next() - now : std::chrono::nanoseconds{0};
     }
     publish();
-    if (timeout.count() != 0) wait(timeout);
+    if (timeout.count() != 0) {
+      const Clock::time_point begun = Clock::now();
+      wait(timeout);
+      ++own_stats_.sleeps;
+      own_stats_.slept += Clock::now() - begun;
+    }
   }
   // relaxed: whoever reads true until this is seen makes the next wait() return early.
   sleeping_.store(false, std::memory_order_relaxed);

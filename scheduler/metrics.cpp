@@ -28,6 +28,25 @@ std::string quoted(const std::string& text) {
   return result;
 }
 
+/// The batch sizes.
+std::string histogram(const RuntimeStats& stats, const std::string& label) {
+  const std::string name = "flexsc_reaped_together";
+  const std::string comma = label.empty() ? "" : ",runtime=\"" + quoted(label) + "\"";
+  const std::string labels = label.empty() ? "" : "{runtime=\"" + quoted(label) + "\"}";
+  std::string text = "# HELP " + name +
+                     " System calls whose results were taken together.\n# TYPE " + name +
+                     " histogram\n";
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < stats.reaps.size(); ++i) {
+    count += stats.reaps[i];
+    const std::string limit = std::to_string((std::uint64_t{2} << i) - 1);
+    text += name + "_bucket{le=\"" + limit + "\"" + comma + "} " + std::to_string(count) + "\n";
+  }
+  text += name + "_bucket{le=\"+Inf\"" + comma + "} " + std::to_string(count) + "\n";
+  text += name + "_sum" + labels + " " + std::to_string(stats.taken) + "\n";
+  return text + name + "_count" + labels + " " + std::to_string(count) + "\n";
+}
+
 }  // namespace
 
 std::string prometheus_text(const RuntimeStats& stats, const std::string& label) {
@@ -35,6 +54,10 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
       Metric{"fibers_spawned_total", "counter", "Fibers spawned.", stats.spawned},
       Metric{"fibers_finished_total", "counter", "Fibers that have ended.", stats.finished},
       Metric{"fibers", "gauge", "Fibers that are alive.", stats.spawned - stats.finished},
+      Metric{"fibers_ready", "gauge", "Fibers that wait for their turn.", stats.ready},
+      Metric{"fibers_in_calls", "gauge", "Fibers in a system call.", stats.in_calls()},
+      Metric{"fibers_stolen_total", "counter", "Fibers that idle carriers took from others.",
+             stats.stolen},
       Metric{"switches_total", "counter", "Times a fiber was let run.", stats.switches},
       Metric{"moved_total", "counter", "Started fibers taken by another carrier.", stats.moved},
       Metric{"notifies_total", "counter", "Crossings to wake another carrier.", stats.notifies},
@@ -47,6 +70,9 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
       Metric{"doorbells_total", "counter", "Crossings to wake a worker.", stats.channels.doorbells},
       Metric{"waits_total", "counter", "Crossings to sleep until a completion.",
              stats.channels.waits},
+      Metric{"sleeps_total", "counter", "Sleeps of carriers with nothing to run.", stats.sleeps},
+      Metric{"slept_nanoseconds_total", "counter", "Time of these sleeps.",
+             static_cast<std::uint64_t>(stats.slept.count())},
       Metric{"crossings_total", "counter", "All entries into the kernel by carriers.",
              stats.crossings()},
   };
@@ -58,7 +84,7 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
     text += "# TYPE " + name + " " + metric.type + "\n";
     text += name + labels + " " + std::to_string(metric.value) + "\n";
   }
-  return text;
+  return text + histogram(stats, label);
 }
 
 }  // namespace flexsc

@@ -3,6 +3,7 @@
 /// The M:N fiber runtime: fibers, and what they do to themselves.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -68,9 +69,20 @@ struct RuntimeStats {
   std::uint64_t spawned = 0;
   std::uint64_t finished = 0;
   std::uint64_t switches = 0;
-  std::uint64_t notifies = 0;  ///< crossings of one carrier to wake another
-  std::uint64_t moved = 0;     ///< times a carrier took a started fiber from another
-  ChannelStats channels;       ///< sums
+  std::uint64_t notifies = 0;         ///< crossings of one carrier to wake another
+  std::uint64_t moved = 0;            ///< times a carrier took a started fiber from another
+  std::uint64_t stolen = 0;           ///< the same for all fibers
+  std::uint64_t ready = 0;            ///< fibers that wait for their turn; as old as stats() says
+  std::uint64_t sleeps = 0;           ///< of carriers with nothing to run
+  std::chrono::nanoseconds slept{0};  ///< in these, all carriers together
+  /// How many calls' results were taken together: bucket n counts 2^n to 2^(n+1) - 1.
+  std::array<std::uint64_t, 7> reaps{};
+  std::uint64_t taken = 0;  ///< results in these
+  ChannelStats channels;    ///< sums
+  /// Fibers in a system call.
+  [[nodiscard]] std::uint64_t in_calls() const noexcept {
+    return channels.posted - channels.reaped;
+  }
   /// Entries into the kernel by carriers: doorbells, waits, notifies and direct calls.
   [[nodiscard]] std::uint64_t crossings() const noexcept {
     return channels.doorbells + channels.waits + channels.direct + notifies;

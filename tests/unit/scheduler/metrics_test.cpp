@@ -2,10 +2,16 @@
 // Description: the counters as Prometheus reads them.
 #include "flexsc/metrics.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <sstream>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "flexsc/posix.hpp"
 #include "support.hpp"
 
 namespace flexsc {
@@ -31,7 +37,37 @@ TEST(MetricsTest, EveryLineIsACommentOrANameAndANumber) {
         << line;
     ++samples;
   }
-  EXPECT_EQ(samples, 13);
+  EXPECT_EQ(samples, 28);
+}
+
+TEST(MetricsTest, BatchSizesSleepsAndStatesOfFibersAreCounted) {
+  Runtime runtime(test::options_for(EngineKind::threads, 1));
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  std::array<char, 5> bytes{};
+  std::vector<Fiber> readers;
+  for (char& byte : bytes) {
+    readers.push_back(runtime.spawn([&] { EXPECT_EQ(flexsc::read(pipe[0], &byte, 1), 1); }));
+  }
+  // The carrier sleeps, and then what it has published is exact.
+  while (runtime.stats().in_calls() != bytes.size()) std::this_thread::yield();
+  EXPECT_EQ(runtime.stats().ready, 0U);
+  ASSERT_EQ(::write(pipe[1], "abcde", bytes.size()), 5);
+  for (Fiber& reader : readers) reader.join();
+  const RuntimeStats stats = runtime.stats();
+  EXPECT_EQ(stats.in_calls(), 0U);
+  EXPECT_EQ(stats.taken, bytes.size());
+  EXPECT_GE(stats.sleeps, 1U);
+  EXPECT_GT(stats.slept.count(), 0);
+  std::uint64_t least = 0;
+  std::uint64_t most = 0;
+  for (std::size_t i = 0; i < stats.reaps.size(); ++i) {
+    least += stats.reaps[i] << i;
+    most += stats.reaps[i] * ((2U << i) - 1);
+  }
+  EXPECT_LE(least, stats.taken);
+  EXPECT_GE(most, stats.taken);
+  for (const int end : pipe) ::close(end);
 }
 
 TEST(MetricsTest, ALabelIsQuoted) {
