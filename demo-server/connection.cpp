@@ -41,7 +41,7 @@ bool Connection::serve_one() {
       }
       return false;
   }
-  return send_answer(service_.site().answer(parser_.request(), service_.stopping()));
+  return send_answer(service_.answer(parser_.request()));
 }
 
 Connection::Input Connection::read_request() {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "connection.hpp"
+#include "flexsc/metrics.hpp"
 #include "model.hpp"
 
 namespace flexsc::http {
@@ -20,7 +21,11 @@ class FibersModel final : public Model {
         listener_(service.options(), Waits::unlimited),
         runtime_({.engine = options.engine,
                   .carrier_cpus = options.carrier_cpus,
-                  .spin = options.carrier_spin}) {}
+                  .spin = options.carrier_spin}) {
+    if (Live* live = service.live()) {
+      live->set_source([this] { return prometheus_text(runtime_.stats()); });
+    }
+  }
 
   [[nodiscard]] std::uint16_t port() const noexcept override { return listener_.port(); }
 

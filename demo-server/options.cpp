@@ -2,9 +2,30 @@
 #include "options.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
 
 namespace flexsc::http {
+
+namespace {
+
+/// Cores with a use of their own.
+std::vector<Live::Core> cores_of(const ModelOptions& model) {
+  std::vector<Live::Core> cores;
+  for (const int cpu : model.carrier_cpus) cores.push_back({cpu, "carrier"});
+  for (const int cpu : model.engine.worker_cpus) {
+    const auto same = std::find_if(cores.begin(), cores.end(),
+                                   [cpu](const Live::Core& core) { return core.cpu == cpu; });
+    if (same == cores.end()) {
+      cores.push_back({cpu, "worker"});
+    } else {
+      same->use = "carrier and worker";
+    }
+  }
+  return cores;
+}
+
+}  // namespace
 
 std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   Options options;
@@ -58,6 +79,8 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
                  "Time for a request to arrive, from its first byte")
       ->capture_default_str();
   app.add_option("--stats", options.stats_file, "File for counters (JSON), written at the end");
+  app.add_flag("--live", options.service.live,
+               "Show counters: /-/live is a page that draws them, /-/metrics is for Prometheus");
   app.add_flag("--quiet", options.quiet, "Do not print the port");
   try {
     app.parse(argc, argv);
@@ -80,6 +103,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
     exit_code = 1;
     return std::nullopt;
   }
+  options.service.live_cores = cores_of(options.model);
   if (options.model.threads == 0) {
     options.model.threads = options.model.kind == ModelKind::pool ? 16 : 1;
   }

@@ -118,7 +118,17 @@ Accepted accept_connection(const Listener& listener, int flags) {
   }
 }
 
-Service::Service(const ServiceOptions& options) : options_(options), site_(options.root) {}
+Service::Service(const ServiceOptions& options) : options_(options), site_(options.root) {
+  if (options.live) live_.emplace(options.live_cores);
+}
+
+Answer Service::answer(const Request& request) {
+  if (live_) {
+    live_->count();
+    if (std::optional<Answer> own = live_->answer(request, stopping())) return std::move(*own);
+  }
+  return site_.answer(request, stopping());
+}
 
 void Service::opened(int fd) {
   const std::lock_guard lock(mutex_);

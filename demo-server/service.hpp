@@ -11,9 +11,12 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
+#include "live.hpp"
 #include "request.hpp"
 #include "site.hpp"
 
@@ -28,6 +31,9 @@ struct ServiceOptions {
   std::chrono::milliseconds idle_timeout{30000};
   /// How long a request may take from its first byte to its last (then: 408).
   std::chrono::milliseconds request_timeout{10000};
+  /// Whether the server shows its counters, below /-/, and the cores that are shown.
+  bool live = false;
+  std::vector<Live::Core> live_cores;
 };
 
 /// Counters of a connection, or of all that have ended. Plain numbers, no locking.
@@ -92,7 +98,10 @@ class Service {
   explicit Service(const ServiceOptions& options);
 
   [[nodiscard]] const ServiceOptions& options() const noexcept { return options_; }
-  [[nodiscard]] const Site& site() const noexcept { return site_; }
+  /// Answers a request, with a file or with what live() shows.
+  [[nodiscard]] Answer answer(const Request& request);
+  /// Null if the server does not show itself.
+  [[nodiscard]] Live* live() noexcept { return live_ ? &*live_ : nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
 
   /// Registers an open connection, so that stop() reaches it.
@@ -117,6 +126,7 @@ class Service {
  private:
   ServiceOptions options_;
   Site site_;
+  std::optional<Live> live_;
   std::atomic<bool> stopping_{false};
   mutable std::mutex mutex_;  // guards what follows; held for moments only, never while parked
   std::condition_variable drained_;

@@ -182,6 +182,21 @@ Answer Site::answer(const Request& request, bool last) const {
   return answer_with_file(request, std::get<SitePath>(mapped).path, last);
 }
 
+Answer Site::text(const Request& request, bool last, std::string_view type, std::string_view body) {
+  if (request.refusal != 0) return refusal(request.refusal, request, last);
+  if (request.method != HTTP_GET && request.method != HTTP_HEAD) {
+    return refusal(405, request, last);
+  }
+  Answer answer;
+  begin_head(answer, 200, request, last);
+  add_field(answer, "Content-Type", type);
+  add_field(answer, "Content-Length", std::to_string(body.size()));
+  add_field(answer, "Cache-Control", "no-store");
+  answer.head += "\r\n";
+  if (request.method == HTTP_GET) answer.head += body;
+  return answer;
+}
+
 Answer Site::refusal(int status, const Request& request, bool last) {
   Answer answer;
   begin_head(answer, status, request, last);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "request.hpp"
@@ -56,6 +57,9 @@ class Site {
   /// `last`: the server is stopping, so the connection must end with this answer.
   [[nodiscard]] Answer answer(const Request& request, bool last) const;
 
+  /// An answer that is all in memory.
+  [[nodiscard]] static Answer text(const Request& request, bool last, std::string_view type,
+                                   std::string_view body);
   /// A short answer with a plain-text body that says the status.
   [[nodiscard]] static Answer refusal(int status, const Request& request, bool last);
 

@@ -40,7 +40,8 @@ std::string histogram(const RuntimeStats& stats, const std::string& label) {
   for (std::size_t i = 0; i < stats.reaps.size(); ++i) {
     count += stats.reaps[i];
     const std::string limit = std::to_string((std::uint64_t{2} << i) - 1);
-    text += name + "_bucket{le=\"" + limit + "\"" + comma + "} " + std::to_string(count) + "\n";
+    text.append(name).append("_bucket{le=\"").append(limit).append("\"").append(comma);
+    text.append("} ").append(std::to_string(count)).append("\n");
   }
   text += name + "_bucket{le=\"+Inf\"" + comma + "} " + std::to_string(count) + "\n";
   text += name + "_sum" + labels + " " + std::to_string(stats.taken) + "\n";
