@@ -100,9 +100,9 @@ Line columns(const std::string& what, const Json& record) {
   const auto count = [&](const char* key) { return counted.value(key, 0.0); };
   const Json latency = histograms.value("latency_ns", Json::object());
   Line line{what};
-  // Of a client, which has none.
-  line.push_back(
-      record.contains("workers") ? record["running"].dump() + "/" + record["workers"].dump() : "");
+  // A client has none.
+  const bool has_workers = record.contains("running") && record.contains("workers");
+  line.push_back(has_workers ? record["running"].dump() + "/" + record["workers"].dump() : "");
   line.push_back(record.at("waiting").dump());
   for (const char* key :
        {"executed", "helped", "flushed", "refused", "blocked", "doorbells", "waits"}) {

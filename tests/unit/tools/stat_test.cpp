@@ -97,6 +97,15 @@ TEST(Stat, TheTable) {
   EXPECT_EQ(first.find("client"), std::string::npos);
 }
 
+/// It was taken for the record of a group, and what is not there was read.
+TEST(Stat, AClientThatSaysItHasWorkers) {
+  std::string odd = client(1, 0, 5);
+  odd.insert(odd.find(" pages"), " workers=3");
+  const std::string text = table(report(sample(1, group(1, 10, 4) + odd), {}, {}), true);
+  EXPECT_NE(text.find("client 0"), std::string::npos);
+  EXPECT_EQ(text.find("/3", text.find("client 0")), std::string::npos);
+}
+
 TEST(Stat, Quantiles) {
   EXPECT_EQ(quantile(Json::object(), 0.5), std::nullopt);
   EXPECT_EQ(quantile(Json{{"8", 1}}, 0.5), 16.0);
