@@ -22,7 +22,7 @@ PARSERS = ("http", "tools")
 TARGETS = (fuzz_kernel.NAME, *PARSERS)
 DEFAULT_MINUTES = 5
 # What a parser's input may be at most; longer ones find nothing else.
-MOST_BYTES = 4096
+MOST_BYTES = 2048
 
 EPILOG = """\
 Inputs that reach something new are collected in a folder of the build directory (--corpus), which
@@ -115,7 +115,7 @@ def fuzz_parser(options: Options) -> int:
         kept = WORK / f"{options.target}-kept"
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir()
-        status = subprocess.run([program, "-merge=1", f"-max_len={MOST_BYTES}", kept,
+        status = subprocess.run([program, *fuzz_kernel.MERGE, f"-max_len={MOST_BYTES}", kept,
                                  options.corpus], check=False).returncode
         if status == 0:
             publish(kept, options.target)

@@ -27,8 +27,18 @@ ROUND_SECONDS = 600
 MARGIN_SECONDS = 900
 # As much as the module's log takes in a line, see kernel_log.cpp.
 MOST_BYTES = 448
+# A guest waits whenever its host does, and must not take that for a stall; what really hangs is found by
+# the fuzzer, which waits for the end of each input.
+APPEND = "rcupdate.rcu_cpu_stall_timeout=300"
+# Leaks are looked for once, at the end.
+PREPARE = ("if [ -w /sys/kernel/debug/kmemleak ]; then echo scan=off >/sys/kernel/debug/kmemleak; fi; "
+           "mkdir -p /corpus /out/corpus")
+
 # Inputs before the one that was the last: what is wrong may have begun earlier.
 LAST_INPUTS = 16
+
+# What is kept reaches the same, but not as often: it has to stay small.
+MERGE = ("-merge=1", "-use_counters=0")
 
 INPUT = re.compile(r"flexsc-fuzz: (input|and)\b ?([0-9a-f]*)")
 
@@ -73,7 +83,8 @@ class Session:
     def guest(self, program: Path, command: str, files: Sequence[tuple[Path, str]], timeout: float,
               out: Path | None = None) -> boot.Outcome:
         kernel = self.kernel
-        machine = qemu.Machine(kernel, self.cpus, kernel.memory, accel=accel.choose(kernel, "auto"))
+        machine = qemu.Machine(kernel, self.cpus, kernel.memory, accel=accel.choose(kernel, "auto"),
+                               append=APPEND)
         payload = initramfs.Payload(command, {PROGRAM: program}, tuple(files), kmod.build(kernel))
         run = boot.Run("fuzz", machine, payload, timeout, out, show=show)
         outcome = boot.boot(run)
@@ -84,7 +95,7 @@ class Session:
         """What it finds is in the corpus afterwards, also if it fails."""
         out = self.corpus.parent / f"{self.corpus.name}-out"
         shutil.rmtree(out, ignore_errors=True)
-        command = (f"mkdir -p /corpus /out/corpus && {PROGRAM} -max_total_time={seconds} -seed={seed} "
+        command = (f"{PREPARE} && {PROGRAM} -max_total_time={seconds} -seed={seed} "
                    f"-max_len={MOST_BYTES} -rss_limit_mb=0 -detect_leaks=0 -reload=0 "
                    "-artifact_prefix=/out/ -print_final_stats=1 /out/corpus /corpus 2>&1")
         outcome = self.guest(build.target(PROGRAM, "fuzz"), command, [(self.corpus, "/corpus")],
@@ -129,7 +140,7 @@ class Session:
         """A folder with as few inputs of the corpus as reach all that it reaches."""
         out = self.corpus.parent / f"{self.corpus.name}-kept"
         shutil.rmtree(out, ignore_errors=True)
-        command = (f"mkdir /out/kept && {PROGRAM} -merge=1 -max_len={MOST_BYTES} -rss_limit_mb=0 "
+        command = (f"{PREPARE} /out/kept && {PROGRAM} {' '.join(MERGE)} -max_len={MOST_BYTES} -rss_limit_mb=0 "
                    "-detect_leaks=0 /out/kept /corpus 2>&1")
         outcome = self.guest(build.target(PROGRAM, "fuzz"), command, [(self.corpus, "/corpus")],
                              3 * MARGIN_SECONDS, out)
