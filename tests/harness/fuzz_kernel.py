@@ -16,7 +16,6 @@ import kernels
 import kmod
 import module_blocks
 import qemu
-import verdict
 from paths import HarnessError
 
 NAME = "kernel"
@@ -25,14 +24,13 @@ PROGRAM = "flexsc-fuzz-kernel"
 ROUND_SECONDS = 600
 # What it may take besides: the corpus is run before the time begins to count, and leaks are looked for.
 MARGIN_SECONDS = 900
-# As much as the module's log takes in a line, see kernel_log.cpp.
 MOST_BYTES = 448
 # A guest waits whenever its host does, and must not take that for a stall; what really hangs is found by
 # the fuzzer, which waits for the end of each input.
 APPEND = "rcupdate.rcu_cpu_stall_timeout=300"
 # Leaks are looked for once, at the end.
 PREPARE = ("if [ -w /sys/kernel/debug/kmemleak ]; then echo scan=off >/sys/kernel/debug/kmemleak; fi; "
-           "mkdir -p /corpus /out/corpus")
+           "export FLEXSC_FUZZ_TELL=1; mkdir -p /corpus /out/corpus")
 
 # Inputs before the one that was the last: what is wrong may have begun earlier.
 LAST_INPUTS = 16
@@ -40,23 +38,13 @@ LAST_INPUTS = 16
 # What is kept reaches the same, but not as often: it has to stay small.
 MERGE = ("-merge=1", "-use_counters=0")
 
-INPUT = re.compile(r"flexsc-fuzz: (input|and)\b ?([0-9a-f]*)")
+INPUT = re.compile(r"flexsc-fuzz: input ?([0-9a-f]*)$")
 
 
-def inputs_before_failure(console: str) -> list[bytes]:
-    """The inputs that ran before the kernel's first complaint, or before the end; the last one last."""
-    complaint = verdict.failure_marks(console)
-    inputs: list[bytes] = []
-    _, _, after = console.partition(verdict.START_MARK)
-    for line in after.splitlines():
-        found = INPUT.search(line)
-        if found and found[1] == "input":
-            inputs.append(bytes.fromhex(found[2]))
-        elif found and inputs:
-            inputs[-1] += bytes.fromhex(found[2])
-        elif complaint and line.strip() == complaint[0]:
-            break
-    return inputs
+def last_inputs(log: str) -> list[bytes]:
+    """The inputs that ran before the end; the last one last."""
+    found = (INPUT.search(line) for line in log.splitlines())
+    return [bytes.fromhex(each[1]) for each in found if each and len(each[1]) % 2 == 0][-LAST_INPUTS:]
 
 
 def show(line: str) -> None:
@@ -121,8 +109,7 @@ class Session:
         return 0
 
     def save_failure(self, outcome: boot.Outcome) -> None:
-        console = outcome.log.read_text(errors="replace").replace("[kernel] ", "")
-        inputs = inputs_before_failure(console)[-LAST_INPUTS:]
+        inputs = last_inputs(outcome.log.read_text(errors="replace"))
         folder = self.failed / f"{NAME}-{time.strftime('%Y%m%d-%H%M%S')}"
         folder.mkdir(parents=True)
         for number, data in enumerate(inputs):

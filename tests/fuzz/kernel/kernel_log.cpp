@@ -14,10 +14,7 @@
 namespace flexsc_fuzz {
 namespace {
 
-constexpr std::string_view kMark = "flexsc-fuzz: ";
-/// Of an input, in a line: the kernel's are of less than 1024 characters.
-constexpr std::size_t kBytesOfLine = 448;
-/// Errors and worse, and so are our own lines; everything.
+/// Errors and worse; everything.
 constexpr int kErrors = 4;
 constexpr int kEverything = 8;
 
@@ -31,7 +28,6 @@ bool is_complaint(std::string_view record) {
   const std::size_t end_of_head = record.find(';');
   if (end_of_head == std::string_view::npos) return false;
   const std::string_view text = record.substr(end_of_head + 1);
-  if (text.starts_with(kMark)) return false;
   static constexpr std::array<std::string_view, 14> kMarks{"BUG:",
                                                            "WARNING:",
                                                            "KASAN",
@@ -50,11 +46,9 @@ bool is_complaint(std::string_view record) {
                      [&](std::string_view mark) { return text.find(mark) != text.npos; });
 }
 
-KernelLog::KernelLog() : fd_(::open("/dev/kmsg", O_RDWR | O_NONBLOCK | O_CLOEXEC)) {
+KernelLog::KernelLog() : fd_(::open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
   if (fd_ < 0) throw std::runtime_error("/dev/kmsg cannot be opened");
   ::lseek(fd_, 0, SEEK_END);
-  // Otherwise no more than ten lines in five seconds are taken from a process.
-  std::ofstream("/proc/sys/kernel/printk_devkmsg") << "on\n";
   show_on_console(kErrors);
 }
 
@@ -65,23 +59,6 @@ KernelLog::~KernelLog() {
 
 void KernelLog::release() const {
   show_on_console(kEverything);
-}
-
-void KernelLog::tell(std::span<const std::uint8_t> input) const {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string line = "<3>" + std::string(kMark) + "input ";
-  do {
-    const auto part = input.first(std::min(input.size(), kBytesOfLine));
-    input = input.subspan(part.size());
-    for (const std::uint8_t byte : part) {
-      line += kDigits[byte >> 4];
-      line += kDigits[byte & 15];
-    }
-    if (::write(fd_, line.data(), line.size()) < 0) {
-      throw std::runtime_error("/dev/kmsg does not take a line");
-    }
-    line = "<3>" + std::string(kMark) + "and ";
-  } while (!input.empty());
 }
 
 std::string KernelLog::complaint() const {

@@ -4,8 +4,6 @@
 /// the last one stands on the console before what it led to.
 #pragma once
 
-#include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -19,9 +17,6 @@ class KernelLog {
   KernelLog(const KernelLog&) = delete;
   KernelLog& operator=(const KernelLog&) = delete;
   ~KernelLog();
-
-  /// Writes the input as lines "flexsc-fuzz: input HEX", the rest as "flexsc-fuzz: and HEX".
-  void tell(std::span<const std::uint8_t> input) const;
 
   /// The first line since the last call that is a complaint; "" if there is none. It and what
   /// follows are written to the standard error output.

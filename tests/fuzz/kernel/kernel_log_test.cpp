@@ -29,8 +29,6 @@ TEST(KernelLog, OtherLines) {
            "4,606,159509322,-;hrtimer: interrupt took 25001399 ns",
            "6,606,1,-;smpboot: CPU 1 is now offline",
            "6,606,1,-;traps: flexsc-fuzz[7] general protection fault ip:1 sp:2 error:0",
-           // A process can be called anything, and an input can say anything.
-           "3,606,1,-;flexsc-fuzz: input BUG: 00",
            "no head at all BUG:",
            "",
        }) {
