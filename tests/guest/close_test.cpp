@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <sys/socket.h>
 
-#include "process.hpp"
+#include "modes.hpp"
 
 namespace flexsc_guest {
 namespace {
@@ -123,6 +123,23 @@ TEST_F(Close, FlushedCloseIsSeenWithinTheFlush) {
   EXPECT_EQ(client.flush(), 2);
   EXPECT_EQ(client.take(0, 0), 0);
   EXPECT_EQ(client.take(0, 1), 0);
+}
+
+/// Whoever executes: what the next call of a batch sees of a file that was closed by the one
+/// before.
+class CloseInABatch : public ModesTest {};
+FLEXSC_IN_ALL_MODES(CloseInABatch);
+
+TEST_P(CloseInABatch, IsSeenByTheNextCall) {
+  const Rig rig = make_rig();
+  Pipe closed = make_pipe();
+  pollfd watched{closed.reader.get(), POLLIN, 0};
+  rig.client.fill(0, 0, call(SYS_close, release(closed.writer)));
+  rig.client.fill(0, 1, call(SYS_poll, &watched, 1, 0));
+  execute(rig.client, GetParam(), 0, 3, 3);
+  EXPECT_EQ(rig.client.take(0, 0), 0);
+  EXPECT_EQ(rig.client.take(0, 1), 1);
+  EXPECT_EQ(watched.revents, POLLHUP);
 }
 
 // The descriptors of FlexSC itself.

@@ -2,6 +2,7 @@
 """The harness's small parts, without a guest."""
 
 import io
+import re
 import subprocess
 import tempfile
 import unittest
@@ -14,8 +15,10 @@ import elf
 import guest
 import kernels
 import lint_kmod
+import mutations
 import qemu
 import suite
+from paths import ROOT
 
 KERNEL = kernels.Kernel("6.1.0-1-amd64", Path("/boot/vmlinuz"), Path("/tree"))
 
@@ -140,6 +143,14 @@ class KernelLint(unittest.TestCase):
                 "/usr/src/linux/x.h:1:2: warning: something\n"
                 "WARNING: modpost: missing MODULE_LICENSE() in /b/kmod/flexsc.o\n")
         self.assertEqual(len(lint_kmod.own_complaints(text, Path("/b/kmod"))), 2)
+
+
+class Mutations(unittest.TestCase):
+    def test_the_documented_list_is_that_of_the_patches(self) -> None:
+        page = (ROOT / "docs/security.md").read_text().split("## Whether the tests can fail")[1]
+        listed = re.findall(r"^(\| `.*)$", page.split("\n## ")[0], re.MULTILINE)
+        made = [mutations.read(path) for path in sorted(mutations.PATCHES.glob("*.patch"))]
+        self.assertEqual(listed, [f"| `{one.name}` | {one.fault} | `{one.test}` |" for one in made])
 
 
 if __name__ == "__main__":
