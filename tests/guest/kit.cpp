@@ -174,8 +174,8 @@ flexsc_stats Group::stats(__u32 scope, __u32 index) const {
 }
 
 bool Group::has_executed(long calls) const {
-  return eventually([&] { return stats().executed == static_cast<__u64>(calls); }, 10s) &&
-         stats().executed == static_cast<__u64>(calls);
+  return settled([&] { return stats().executed; }, static_cast<__u64>(calls)) ==
+         static_cast<__u64>(calls);
 }
 
 Client::Client(const Group& group, unsigned pages) : pages_(pages) {

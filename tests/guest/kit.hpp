@@ -43,6 +43,15 @@ inline const std::chrono::seconds kLong = long_time();
 /// Polls until condition() holds. False: it never did.
 bool eventually(const std::function<bool()>& condition, std::chrono::seconds limit = kLong);
 
+/// What get() says when that has become wanted, or after the limit. Workers count what they have
+/// done when they are done with all of a claim: in the group, its pools and its clients one after
+/// the other, and after the results are seen.
+template <class Get, class Value>
+auto settled(const Get& get, const Value& wanted) {
+  eventually([&] { return get() == wanted; });
+  return get();
+}
+
 [[noreturn]] void fail(const char* file, int line, const std::string& what);
 
 template <class A, class B>
