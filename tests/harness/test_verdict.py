@@ -72,6 +72,14 @@ class FailureMarks(unittest.TestCase):
         self.assertEqual(verdict.failure_marks(START + race(core) + edge + kasan + edge),
                          [kasan.strip()])
 
+    def test_printing_in_an_interrupt_is_not_ours(self) -> None:
+        report = ("[ 8.1] [ BUG: Invalid wait context ]\n[ 8.1] 6.1.192-flexsc-kcsan #1\n[ 8.1] ---\n"
+                  "[ 8.1] test/70 is trying to lock:\n[ 8.1] ff6b8 (&{}){{-.-.}}-{{3:3}}, at: {}+0x1\n")
+        self.assertEqual(verdict.failure_marks(
+            START + report.format("port_lock_key", "serial8250_console_write")), [])
+        self.assertEqual(len(verdict.failure_marks(
+            START + report.format("group->lock", "flexsc_pool_kick"))), 1)
+
     def test_what_came_before_the_start_is_not_ours(self) -> None:
         self.assertEqual(verdict.failure_marks(f"[ 1.0] WARNING: CPU: 0 at x\n{START}"), [])
 
