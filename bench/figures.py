@@ -56,6 +56,17 @@ def entry(key: Key, result: dict, ground: str) -> dict:
     return found
 
 
+def details_of(result: dict) -> dict:
+    """What plots need besides: the medians of the two sides, and ratios by batch size."""
+    found: dict = {}
+    if "pairs" in result:
+        found["sides"] = [statistics.median(pair[i] for pair in result["pairs"]) for i in range(2)]
+    if "batches" in result:
+        found["ratios"] = {size: statistics.median(a / b for a, b in pairs)
+                           for size, pairs in result["batches"].items()}
+    return found
+
+
 def content(key: Key, result: dict) -> dict:
     figure = key.figure(result)
     found = {"value": figure.value, "spread": list(figure.spread), "pairs": figure.pairs}

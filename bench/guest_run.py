@@ -216,6 +216,8 @@ def parse(book: Book, what: str, arguments: list[str]) -> argparse.Namespace:
         epilog=f"keys (default: all):\n{listed}{others}\n\n"
                "The status is 0 if everything could be measured, whatever the figures are.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument("--details", action="store_true",
+                        help="in FILE, also what plots need: both sides, ratios by batch size")
     parser.add_argument("--kernel", default="6.1", metavar="K",
                         help="of the guest: 6.1 (default), 6.12, an image or a build tree")
     parser.add_argument("--quick", action="store_true",
@@ -241,7 +243,7 @@ def main(book: Book, what: str, arguments: list[str]) -> int:
     runner = Runner(book, chosen[0], options.quick, progress)
     samples = [runner.measure(ground, program, names)
                for (ground, program), names in boots.items()]
-    found = report.figures(book, samples)
+    found = report.figures(book, samples, options.details)
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     print(report.text(book, samples))

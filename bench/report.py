@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from figures import Measured, entry, explanation, lines
+from figures import Measured, details_of, entry, explanation, lines
 from guests import Book
 
 
@@ -17,7 +17,7 @@ class Samples:
     problems: list[str]  # of the guest itself
 
 
-def figures(book: Book, samples: list[Samples]) -> dict[str, dict]:
+def figures(book: Book, samples: list[Samples], detailed: bool = False) -> dict[str, dict]:
     """The content of the file of --json."""
     found: dict[str, dict] = {}
     for each in samples:
@@ -26,6 +26,8 @@ def figures(book: Book, samples: list[Samples]) -> dict[str, dict]:
                 found[name] = {**book.extras[name].entry(result), "ground": each.ground}
             else:
                 found[name] = entry(book.keys[name], result, each.ground)
+                if detailed:
+                    found[name].update(details_of(result))
     return found
 
 

@@ -56,12 +56,6 @@ SUITES: tuple[Suite, ...] = (
                      "flexsc-stress --seed 2 --operations 3000 --processes 12"), gtest=False),
     # What the fuzzer found worth keeping. `./run fuzz` finds more.
     Suite("fuzz-corpus", (FUZZ_CORPUS_COMMAND,), gtest=False, host_files=(FUZZ_CORPUS,)),
-    # That every key can be measured; here the figures mean nothing.
-    Suite("benchmarks", (
-        "flexsc-bench-kernel --quick flush64 flush1024 breakeven_flush breakeven_wait post_reap "
-        "copy4096 copy512 breakeven_other single_other workers2 parked",
-        "flexsc-bench-server --quick epoll one_connection crossings"),
-        gtest=False, cpus=3, host_files=(("/usr/bin/wrk", "/usr/local/bin/wrk"),)),
 )
 
 

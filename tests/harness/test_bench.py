@@ -15,7 +15,9 @@ sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 # pylint: disable=wrong-import-position
 import arithmetic  # noqa: E402
 import boot  # noqa: E402
+import compare  # noqa: E402
 import guest_run as bench  # noqa: E402
+import page  # noqa: E402
 import report  # noqa: E402
 from arithmetic import REACHED, SHORT, UNDECIDED, Figure  # noqa: E402
 from keys import BOOK  # noqa: E402
@@ -126,6 +128,55 @@ class Report(unittest.TestCase):
         lines = [{"call": "no-op", "how": "flush", "batches": {"1": [7, 9, 8], "64": [2, 2, 2]}}]
         text = report.text(BOOK, [report.Samples("here", {"table": {"table": lines}}, {}, [])])
         self.assertRegex(text, r"no-op +flush +8\.0 +2\.0")
+
+
+class Compare(unittest.TestCase):
+    @staticmethod
+    def one(value: float, low: float, high: float, unit: str = "ratio") -> dict:
+        return {"value": value, "spread": [low, high], "unit": unit, "ground": "here"}
+
+    def test_what_overlaps_or_hardly_differs_is_noise(self) -> None:
+        for new in (self.one(1.2, 1.05, 1.3), self.one(1.005, 1.004, 1.006)):
+            self.assertEqual(compare.judge("k", self.one(1, 0.9, 1.003 + new["spread"][0] - 1), new),
+                             compare.SAME)
+
+    def test_what_is_apart_is_better_or_worse_by_its_unit(self) -> None:
+        low, high = self.one(1, 0.9, 1.1), self.one(2, 1.9, 2.1)
+        self.assertEqual(compare.judge("k", low, high), compare.BETTER)
+        self.assertEqual(compare.judge("k", high, low), compare.WORSE)
+        calls_low, calls_high = self.one(3, 3, 3, "calls"), self.one(4, 4, 4, "calls")
+        self.assertEqual(compare.judge("k", calls_low, calls_high), compare.WORSE)
+        self.assertEqual(compare.judge("kernel single_other", low, high), compare.WORSE)
+
+    def test_files_of_all_and_of_one_subject(self) -> None:
+        old = {"results": {"kernel": {"a": self.one(1, 1, 1), "table": {"lines": []}}}}
+        new = {"results": {"kernel": {"a": self.one(2, 2, 2), "b": self.one(1, 1, 1)}}}
+        lines, worse = compare.compare(old, new)
+        self.assertFalse(worse)
+        self.assertRegex("\n".join(lines), r"kernel a +1 +2 +\+100\.0% +better\nonly in the new one: kernel b")
+        self.assertTrue(compare.compare(new["results"]["kernel"], old["results"]["kernel"])[1])
+
+    def test_other_grounds_are_not_compared(self) -> None:
+        lines, worse = compare.compare({"a": self.one(2, 2, 2)},
+                                       {"a": {**self.one(1, 1, 1), "ground": "there"}})
+        self.assertFalse(worse)
+        self.assertIn("not comparable", lines[1])
+
+
+class Page(unittest.TestCase):
+    def test_a_report_of_what_there_is(self) -> None:
+        figure = {"value": 0.9, "spread": [0.85, 0.95], "pairs": 5, "unit": "ratio", "ground": "<here>"}
+        found = {"made": "today", "command": "./run bench", "quick": False, "machine": {"CPUs": "2"},
+                 "results": {"kernel": {"breakeven_other": {**figure, "ratios": {"1": 3, "64": 0.5}}},
+                             "server": {"epoll": figure, "pollution": {**figure, "sides": [10, 40]}}}}
+        with tempfile.TemporaryDirectory() as folder:
+            text = page.write(found, Path(folder)).read_text()
+            pictures = {path.name for path in Path(folder).glob("*.png")}
+        self.assertEqual(pictures, {"batches.png", "servers.png", "misses.png"})
+        self.assertEqual(text.count("data:image/png;base64,"), 3)
+        self.assertNotIn("src=\"http", text)
+        self.assertIn("&lt;here&gt;", text)
+        self.assertRegex(text, r"<td class=\"\">epoll</td>.*<td class=\"bad\">falls short</td>")
 
 
 class Runner(unittest.TestCase):

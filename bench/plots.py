@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""The plots of the report, drawn by gnuplot: our figures, and beside them what others published."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from paths import HarnessError
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    title: str
+    points: Points
+    published: bool = False  # by others, on their machine
+
+
+@dataclass(frozen=True)
+class Bar:
+    title: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Plot:
+    name: str  # of the file
+    title: str
+    caption: str
+    y: str
+    lines: list[Line] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+    x: str = ""
+    log_y: bool = False
+    level: float | None = None  # where nothing is won or lost
+
+
+# Published: batch size, time per call as a multiple of a direct one.
+FLEXSC_SAME = [(1, 80 / 56), (2, 52 / 56), (4, 38 / 56), (8, 34 / 56), (16, 27 / 56), (32, 24 / 56),
+               (64, 24 / 56)]
+FLEXSC_OTHER = [(1, 640 / 56), (2, 540 / 56), (4, 320 / 56), (8, 175 / 56), (16, 130 / 56),
+                (32, 70 / 56), (64, 45 / 56)]
+CLUSTER_SAME = [(1, 997 / 105), (1024, 44 / 105)]
+
+
+def table_line(table: dict, call: str, how: str) -> Points:
+    """Instructions per call as multiples of a direct one."""
+    lines = {(line["call"], line["how"]): line["batches"] for line in table["lines"]}
+    direct = next(iter(lines[call, "direct"].values()))
+    return sorted((int(size), value / direct) for size, value in lines[call, how].items())
+
+
+def batch_plot(kernel: dict) -> Plot | None:
+    lines = []
+    if "table" in kernel:
+        lines += [Line("flush, same core (instructions)",
+                       table_line(kernel["table"], "getppid", "flush")),
+                  Line("wait, helping, same core (instructions)",
+                       table_line(kernel["table"], "getppid", "wait, helping"))]
+    if "ratios" in kernel.get("breakeven_other", {}):
+        ratios = kernel["breakeven_other"]["ratios"]
+        lines.append(Line("worker on another CPU (time)",
+                          sorted((int(size), value) for size, value in ratios.items())))
+    if not lines:
+        return None
+    lines += [Line("FlexSC 2010, same core (time)", FLEXSC_SAME, True),
+              Line("FlexSC 2010, another core (time)", FLEXSC_OTHER, True),
+              Line("cluster calls, same core (time)", CLUSTER_SAME, True)]
+    return Plot("batches", "What a call costs in a batch",
+                "A getppid (ours on the same core), or a no-op, in batches, as a multiple of a direct "
+                "call. Dashed: published by others, times on their machines of 2009 and later.",
+                "multiples of a direct call", lines, x="calls in a batch", log_y=True, level=1)
+
+
+def bars_of(found: dict, names: dict[str, str]) -> list[Bar]:
+    return [Bar(title, found[name]["value"], *found[name]["spread"])
+            for name, title in names.items() if found.get(name, {}).get("value") is not None]
+
+
+def server_plot(server: dict) -> Plot | None:
+    bars = bars_of(server, {"threads": "threads", "epoll": "epoll", "esca": "ESCA", "nginx": "nginx",
+                            "one_connection": "threads, 1 conn.", "c10k": "own, 400 conn."})
+    if not bars:
+        return None
+    return Plot("servers", "Fibers on engine kernel, same core, against …",
+                "Requests per instruction of the whole machine, as a multiple of the other's. Published: "
+                "FlexSC over threads 1.86 in time, ESCA over nginx 1.11.",
+                "times as many requests", bars=bars, level=1)
+
+
+def misses_plot(server: dict) -> Plot | None:
+    if "sides" not in server.get("pollution", {}):
+        return None
+    ours, other = server["pollution"]["sides"]
+    bars = [Bar("threads", other, other, other), Bar("fibers, worker elsewhere", ours, ours, ours)]
+    return Plot("misses", "L1i misses of the application per request",
+                "By the cache model, user side only. FlexSC published 131 and 41 misses per 1000 "
+                "instructions for Apache.", "misses", bars=bars)
+
+
+def runtime_plot(runtime: dict) -> Plot | None:
+    bars = bars_of(runtime, {"switch": "switch", "spawn": "spawn", "mutex": "mutex",
+                             "timers": "timers", "spawn_thread": "spawn, against std::thread"})
+    if not bars:
+        return None
+    return Plot("fibers", "Fibers against Boost.Fiber",
+                "Times as fast, in one run on this machine.", "times as fast", bars=bars, log_y=True,
+                level=1)
+
+
+def all_plots(results: dict) -> list[Plot]:
+    found = (batch_plot(results.get("kernel", {})), server_plot(results.get("server", {})),
+             misses_plot(results.get("server", {})), runtime_plot(results.get("runtime", {})))
+    return [plot for plot in found if plot is not None]
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def script(plot: Plot, png: Path) -> str:
+    lines = [f"set terminal pngcairo size 1000,520 font 'sans,11'", f"set output {quoted(str(png))}",
+             f"set title {quoted(plot.title)}", f"set ylabel {quoted(plot.y)}", "set grid ytics",
+             "set key outside right top" if plot.lines else "set key off"]
+    if plot.log_y:
+        lines.append("set logscale y 2")
+    else:
+        lines.append("set yrange [0:*]")
+    if plot.level is not None:
+        lines.append(f"set arrow from graph 0, first {plot.level} to graph 1, first {plot.level} "
+                     "nohead lc rgb '#888888' dt 2")
+    data, drawn = [], []
+    for i, line in enumerate(plot.lines):
+        data.append(f"$d{i} << END\n" + "".join(f"{x} {y}\n" for x, y in line.points) + "END")
+        style = "dt 2 pt 6" if line.published else "lw 2 pt 7"
+        drawn.append(f"$d{i} using 1:2 with linespoints {style} title {quoted(line.title)}")
+    if plot.lines:
+        lines += ["set logscale x 2", f"set xlabel {quoted(plot.x)}"]
+    if plot.bars:
+        rows = "".join(f'{i} {bar.value} {bar.low} {bar.high} "{bar.title}"\n'
+                       for i, bar in enumerate(plot.bars))
+        data.append(f"$bars << END\n{rows}END")
+        lines += ["set style fill solid 0.6 noborder", "set boxwidth 0.6",
+                  f"set xrange [-0.6:{len(plot.bars) - 0.4}]"]
+        drawn.append("$bars using 1:2:xtic(5) with boxes lc rgb '#2563eb', "
+                     "$bars using 1:2:3:4 with yerrorbars lc rgb '#223344' pt 0, "
+                     "$bars using 1:2:(sprintf('%.3g', $2)) with labels offset 0,0.8")
+    return "\n".join([*data, *lines, "plot " + ", ".join(drawn), ""])
+
+
+def draw(plot: Plot, png: Path) -> None:
+    if shutil.which("gnuplot") is None:
+        raise HarnessError("gnuplot is not installed: run `./run setup`")
+    made = subprocess.run(["gnuplot"], input=script(plot, png), capture_output=True, text=True,
+                          check=False)
+    if made.returncode or made.stderr or not png.exists():
+        raise HarnessError(f"gnuplot could not draw {plot.name}: {made.stderr}")
