@@ -43,6 +43,7 @@ std::uint64_t BarrierCore::arrive(std::ptrdiff_t count, bool drop, void (*comple
 }
 
 void BarrierCore::wait(std::uint64_t phase) {
+  interleave();
   Waiter waiter("barrier", this);
   WaitNode node(waiter);
   {

@@ -70,6 +70,7 @@ void count_direct() {
 }  // namespace
 
 long run_call(const Call& call) {
+  detail::interleave();
   if (detail::Carrier::running_fiber() != nullptr) {
     return detail::Carrier::of_this_thread()->run_call(call);
   }
@@ -82,6 +83,7 @@ long run_call(const Call& call) {
 }
 
 long run_chain(const Chain& chain, std::span<long> results) {
+  detail::interleave();
   if (detail::Carrier::running_fiber() != nullptr) {
     return detail::Carrier::of_this_thread()->run_chain(chain, results);
   }

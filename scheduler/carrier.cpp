@@ -66,7 +66,7 @@ void forget_carrier_after_fork() noexcept {
 [[gnu::used]] constinit thread_local Carrier* this_carrier = nullptr;
 
 Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-                 const RuntimeOptions& options, bool sole)
+                 const RuntimeOptions& options, bool sole, std::optional<std::uint64_t> seed)
     : runtime_(runtime),
       index_(index),
       channel_(std::move(channel)),
@@ -75,6 +75,10 @@ Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channe
       wait_(options.wait),
       channel_stats_(channel_->stats()),
       steals_(options.steal),
+      forced_(seed ? std::make_unique<Interleaving>(*seed, index) : nullptr),
+      order_(seed            ? shuffled(*seed, index)
+             : options.order ? options.order()
+                             : nullptr),
       sole_(sole || !options.steal) {
   spare_stacks_.reserve(kSpareStacks);
   forget_carrier_after_fork();
@@ -84,7 +88,7 @@ Carrier::~Carrier() {
   // A waker may still be on its way out of wake() although the fiber it woke has ended.
   // acquire: pairs with the release at the end of wake().
   while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
-  FLEXSC_EXPECT(ready_.empty() && fresh_.empty() && own_.size() == 0 && inbox_.empty() &&
+  FLEXSC_EXPECT(!any_ready() && fresh_.empty() && own_.size() == 0 && inbox_.empty() &&
                 cancels_.empty() && backlog_.empty() && timers_.empty() && left_ == nullptr);
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
 }
@@ -133,6 +137,9 @@ void Carrier::begin_round() noexcept {
   const std::size_t fresh = own_.size() + fresh_count_.load(std::memory_order_relaxed);
   fresh_budget_ = std::min(fresh, kRound);
   ready_budget_ = std::min(ready_.size(), kRound);
+  if (order_ == nullptr) return;
+  fresh_budget_ = 0;
+  order_budget_ = kRound;
 }
 
 /// Whether a fiber that leaves may begin the next round, without the way over the loop: nothing
@@ -150,9 +157,17 @@ inline FiberControl* Carrier::next_in_round() noexcept {
     if (FiberControl* fiber = pop_fresh()) return fiber;
     fresh_budget_ = 0;
   }
-  if (ready_budget_ == 0) return nullptr;
+  if (ready_budget_ == 0) return order_ != nullptr ? next_in_order() : nullptr;
   --ready_budget_;
   return ready_.pop();
+}
+
+/// The same where the user's order decides: of what is ready when it is asked.
+FiberControl* Carrier::next_in_order() noexcept {
+  if (order_budget_ == 0) return nullptr;
+  --order_budget_;
+  while (FiberControl* fresh = pop_fresh()) order_->push(*fresh);
+  return static_cast<FiberControl*>(order_->pop());
 }
 
 FiberControl* Carrier::pop_fresh() noexcept {
@@ -332,27 +347,41 @@ void Carrier::fiber_main(Context::Transfer transfer) {
 void Carrier::make_ready(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.carrier == this && fiber.state == FiberState::parked);
   fiber.state = FiberState::ready;
-  if (fiber.stays == 0) [[unlikely]] {
-    offer(fiber);
+  if (fiber.stays <= 0) [[unlikely]] {
+    make_ready_specially(fiber);
   } else {
     ready_.push(fiber);
   }
+}
+
+void Carrier::make_ready_specially(FiberControl& fiber) noexcept {
+  if (order_ != nullptr) return order_->push(fiber);
+  offer(fiber);
 }
 
 void Carrier::yield() {
   FiberControl& self = *current_;
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::ready;
-  if (self.stays == 0) [[unlikely]] {
-    left_ = &self;  // to be offered when nobody is on its stack
+  if (self.stays <= 0) [[unlikely]] {
+    if (order_ != nullptr) {
+      order_->push(self);
+    } else {
+      left_ = &self;  // to be offered when nobody is on its stack
+    }
   } else {
     ready_.push(self);
   }
   leave(self);
 }
 
+void Carrier::perhaps_yield() {
+  constexpr std::size_t kOneIn = 4;
+  if (forced_ != nullptr && forced_->yields.below(kOneIn) == 0) yield();
+}
+
 void Carrier::checkpoint() {
-  const bool others = !ready_.empty() || seems_fresh() || !inbox_.seems_empty() ||
+  const bool others = any_ready() || seems_fresh() || !inbox_.seems_empty() ||
                       !cancels_.seems_empty() || channel_->in_flight() != 0;
   if (others || (!timers_.empty() && timers_.next() <= Clock::now())) yield();
 }

@@ -36,6 +36,11 @@
 ///  7. On the way of a system call (run_call, settle) nothing is allocated, no lock is
 ///     taken and nothing is written that another carrier writes.
 ///
+/// Orders. With a run order of the user's (RuntimeOptions::order, or that of a seed) all ready
+/// fibers are in order_, and ready_ stays empty; those that have not started are put there when the
+/// carrier chooses next. FiberControl::stays tells on the way of a yield, so the usual order costs
+/// nothing.
+///
 /// Moving. A fiber that may move is put where thieves look (own_, fresh_) only by code that runs
 /// after the switch away from it: by the next context, if it yields (pick_up()), else by who wakes
 /// it. So its registers are in its Context and nobody is on its stack. The push is a release, the
@@ -64,6 +69,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <tuple>
 #include <vector>
@@ -73,6 +79,7 @@
 #include "flexsc/engine.hpp"
 #include "flexsc/fiber.hpp"
 #include "fresh_ring.hpp"
+#include "interleaving.hpp"
 #include "timers.hpp"
 
 namespace flexsc::detail {
@@ -97,8 +104,9 @@ struct PendingCall {
 // NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding)
 class alignas(64) Carrier {
  public:
+  /// `seed`: of the runtime, if it has one.
   Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channel> channel,
-          const RuntimeOptions& options, bool sole);
+          const RuntimeOptions& options, bool sole, std::optional<std::uint64_t> seed);
   Carrier(const Carrier&) = delete;
   Carrier& operator=(const Carrier&) = delete;
   /// After run() has returned. Waits for the last of the wakers to be gone.
@@ -125,6 +133,8 @@ class alignas(64) Carrier {
   /// yield() if anything waits for this thread.
   void checkpoint();
   void park() noexcept;
+  /// yield(), if the seed wants it. In a fiber of this carrier.
+  void perhaps_yield();
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
   // In this carrier's thread.
@@ -170,6 +180,8 @@ class alignas(64) Carrier {
   void begin_round() noexcept;
   [[nodiscard]] bool may_go_on() const noexcept;
   [[nodiscard]] FiberControl* next_in_round() noexcept;
+  [[nodiscard]] FiberControl* next_in_order() noexcept;
+  void make_ready_specially(FiberControl& fiber) noexcept;
   [[nodiscard]] FiberControl* pop_fresh() noexcept;
   void place(FiberControl& fiber) noexcept;
   void offer(FiberControl& fiber) noexcept;
@@ -188,6 +200,9 @@ class alignas(64) Carrier {
 
   // Calls (carrier_call.cpp).
   [[nodiscard]] bool alone() const noexcept;
+  [[nodiscard]] bool any_ready() const noexcept {
+    return !ready_.empty() || (order_ != nullptr && order_->size() != 0);
+  }
   /// has_fresh() as an estimate.
   [[nodiscard]] bool seems_fresh() const noexcept {
     return own_.size() != 0 || fresh_count_.load(std::memory_order_relaxed) != 0;
@@ -220,7 +235,9 @@ class alignas(64) Carrier {
   const WaitPolicy wait_;
   const ChannelStats& channel_stats_;
   const bool steals_;
-  const bool sole_;  ///< no other carrier of the runtime steals
+  const std::unique_ptr<Interleaving> forced_;  ///< with a seed
+  const std::unique_ptr<RunOrder> order_;       ///< null: the usual one
+  const bool sole_;                             ///< no other carrier of the runtime steals
 
   // Private to the thread.
   Context loop_;
@@ -232,6 +249,7 @@ class alignas(64) Carrier {
   ReadyQueue ready_;
   std::size_t fresh_budget_ = 0;  ///< fresh and ready fibers left in this round
   std::size_t ready_budget_ = 0;
+  std::size_t order_budget_ = 0;
   TimerWheel timers_;
   Fifo<PendingCall, &PendingCall::backlog_next> backlog_;  ///< calls that found no entry
   std::size_t unsubmitted_ = 0;

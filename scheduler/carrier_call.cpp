@@ -28,7 +28,7 @@ constexpr std::size_t kReapBatch = 64;
 
 /// Whether the running fiber is the only one that has something to do. relaxed: an estimate.
 bool Carrier::alone() const noexcept {
-  return ready_.empty() && backlog_.empty() && !seems_fresh();
+  return !any_ready() && backlog_.empty() && !seems_fresh();
 }
 
 long Carrier::run_call(const Call& call) {
@@ -143,7 +143,7 @@ void Carrier::post_backlog() {
 void Carrier::help() {
   if (!helps_ || channel_->in_flight() == 0) return;
   // relaxed: an estimate; what comes meanwhile is seen by sleep().
-  if (ready_.empty() && !seems_fresh()) return;
+  if (!any_ready() && !seems_fresh()) return;
   if (unsubmitted_ == 0 && rounds_ - helped_in_ < kHelpRounds) return;
   unsubmitted_ = 0;
   helped_in_ = rounds_;

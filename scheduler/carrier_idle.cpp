@@ -65,7 +65,7 @@ void Carrier::place(FiberControl& fiber) noexcept {
 void Carrier::offer(FiberControl& fiber) noexcept {
   if (fiber.timer != nullptr && fiber.timer->pending()) timers_.remove(*fiber.timer);
   // If it is the only one with something to do, it is about to go on here.
-  const bool waits = current_ != nullptr || !ready_.empty() || seems_fresh();
+  const bool waits = current_ != nullptr || any_ready() || seems_fresh();
   place(fiber);
   if (waits) runtime_.rouse_one();
 }
@@ -194,9 +194,10 @@ bool Carrier::fire_timers() noexcept {
 /// Takes the older half of what another carrier offers. Idle, so there is room in own_.
 bool Carrier::steal() noexcept {
   if (!steals_) return false;
-  const std::size_t carriers = runtime_.carriers();
-  for (std::size_t i = 1; i < carriers; ++i) {
-    Carrier& victim = runtime_.carrier((index_ + i) % carriers);
+  const std::size_t others = runtime_.carriers() - 1;
+  const std::size_t skip = forced_ != nullptr && others != 0 ? forced_->victims.below(others) : 0;
+  for (std::size_t i = 0; i < others; ++i) {
+    Carrier& victim = runtime_.carrier((index_ + 1 + (i + skip) % others) % (others + 1));
     if (!victim.has_fresh()) continue;
     std::size_t taken = 0;
     // In between, the loot is on no queue, so another thief may have gone to sleep over it:

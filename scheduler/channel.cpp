@@ -99,6 +99,7 @@ bool ChannelCore::attempt(SelectSlot& slot, WaitNode*& partner) noexcept {
 
 Selected ChannelCore::select(std::span<SelectSlot> slots, std::span<std::mutex*> room,
                              Deadline until) {
+  interleave();
   for (std::size_t i = 0; i < slots.size(); ++i) {
     room[i] = &slots[i].wish.channel->receivers_.guard;
   }
@@ -149,6 +150,7 @@ Selected ChannelCore::select(std::span<SelectSlot> slots, std::span<std::mutex*>
 }
 
 void ChannelCore::close() noexcept {
+  interleave();
   WaitNode* senders = nullptr;
   WaitNode* receivers = nullptr;
   {

@@ -9,6 +9,7 @@ namespace flexsc {
 using detail::Wake;
 
 void ConditionVariable::notify_one() noexcept {
+  detail::interleave();
   detail::WaitNode* node = nullptr;
   {
     const std::scoped_lock guard(waiters_.guard);
@@ -18,6 +19,7 @@ void ConditionVariable::notify_one() noexcept {
 }
 
 void ConditionVariable::notify_all() noexcept {
+  detail::interleave();
   detail::WaitNode* first = nullptr;
   {
     const std::scoped_lock guard(waiters_.guard);

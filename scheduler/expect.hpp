@@ -9,9 +9,12 @@
 
 namespace flexsc::detail {
 
+[[nodiscard]] const char* seed_note() noexcept;  // interleaving.hpp
+
 [[noreturn, gnu::cold, gnu::noinline]] inline void broken(const char* what, const char* file,
                                                           int line) noexcept {
-  std::fprintf(stderr, "flexsc: internal error at %s:%d: %s does not hold\n", file, line, what);
+  std::fprintf(stderr, "flexsc: internal error at %s:%d: %s does not hold\n%s", file, line, what,
+               seed_note());
   std::abort();
 }
 

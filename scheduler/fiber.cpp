@@ -100,6 +100,10 @@ std::size_t Runtime::carriers() const noexcept {
   return impl_->carriers();
 }
 
+std::optional<std::uint64_t> Runtime::seed() const noexcept {
+  return impl_->seed();
+}
+
 namespace this_fiber {
 
 bool inside() noexcept {
@@ -129,6 +133,14 @@ std::size_t stack_high_water() {
 std::size_t stack_size() noexcept {
   const FiberControl* fiber = Carrier::running_fiber();
   return fiber != nullptr ? fiber->stack.size : 0;
+}
+
+void set_priority(int priority) noexcept {
+  if (FiberControl* fiber = Carrier::running_fiber()) fiber->priority_ = priority;
+}
+
+void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (FiberControl* fiber = Carrier::running_fiber()) fiber->deadline_ = deadline;
 }
 
 int last_error() noexcept {

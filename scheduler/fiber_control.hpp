@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
 #include "context.hpp"
+#include "flexsc/run_order.hpp"
 #include "intrusive.hpp"
 #include "local_values.hpp"
 #include "stack.hpp"
@@ -68,7 +70,7 @@ enum class FiberState : std::uint8_t {
 ///    is ready: nobody may wake it then, and with `at_home` clear or `announced` set nobody reads
 ///    a `carrier` that changes;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
-class FiberControl {
+class FiberControl : public Runnable {
  public:
   FiberControl(std::function<void()>&& what, std::string&& called) noexcept
       : body(std::move(what)), name(std::move(called)) {}
@@ -82,6 +84,10 @@ class FiberControl {
   FiberControl* inbox_next = nullptr;
   FiberControl* cancel_next = nullptr;
 
+  using Runnable::deadline_;
+  using Runnable::priority_;
+  using Runnable::tag_;
+
   Carrier* carrier = nullptr;  ///< set when it starts; changed only while it is moved
   FiberState state = FiberState::fresh;
   Stack stack;
@@ -93,8 +99,11 @@ class FiberControl {
   unsigned pool = 0;  ///< of the engine, that makes its calls
   unsigned late = 0;  ///< DeadlineScope objects of it whose time is over
   /// Reasons why it must not move to another carrier once it has started: one that was not
-  /// spawned as migratable has one, and each timer that waits longer than a park.
-  unsigned stays = 1;
+  /// spawned as migratable has one, and each timer that waits longer than a park. Where the
+  /// carriers have run orders of the user's it is below 0, so that one comparison tells all usual
+  /// cases.
+  int stays = 1;
+  static constexpr int kOrdered = std::numeric_limits<int>::min() / 2;
   Timer* timer = nullptr;       ///< of its wait, in its carrier's wheel if it is pending
   PendingCall* call = nullptr;  ///< what it is parked on, if it is a call
   /// What it is parked on, unless on a call.

@@ -29,6 +29,7 @@ void WaitGroup::add(std::size_t count) {
 }
 
 void WaitGroup::done(std::size_t count) {
+  detail::interleave();
   detail::WaitNode* first = nullptr;
   {
     const std::scoped_lock guard(waiters_.guard);
@@ -47,6 +48,7 @@ bool WaitGroup::try_wait() const noexcept {
 }
 
 bool WaitGroup::wait_until_deadline(detail::Deadline until) {
+  detail::interleave();
   detail::Waiter waiter("wait group", this);
   detail::WaitNode node(waiter);
   {
@@ -67,6 +69,7 @@ bool WaitGroup::wait_until_deadline(detail::Deadline until) {
 Latch::Latch(std::ptrdiff_t count) : group_(not_negative(count)) {}
 
 void Latch::count_down(std::ptrdiff_t count) {
+  detail::interleave();
   group_.done(not_negative(count));
 }
 

@@ -54,6 +54,7 @@ bool Mutex::owned() const noexcept {
 }
 
 bool Mutex::try_lock() noexcept {
+  detail::interleave();
   std::uintptr_t found = 0;
   const std::uintptr_t me = word_of(caller_identity());
   do {
@@ -227,16 +228,19 @@ WaitNode* SharedMutex::grant() noexcept {
 }
 
 bool SharedMutex::try_lock() noexcept {
+  detail::interleave();
   const std::scoped_lock guard(waiters_.guard);
   return take(true, caller_identity());
 }
 
 bool SharedMutex::try_lock_shared() noexcept {
+  detail::interleave();
   const std::scoped_lock guard(waiters_.guard);
   return take(false, nullptr);
 }
 
 bool SharedMutex::lock_until(bool alone, Deadline until) {
+  detail::interleave();
   const void* me = caller_identity();
   std::unique_lock guard(waiters_.guard);
   if (writer_ == me) refuse(EDEADLK, "locking a flexsc::SharedMutex that the caller holds");

@@ -10,6 +10,7 @@
 
 #include "carrier.hpp"
 #include "flexsc/call.hpp"
+#include "interleaving.hpp"
 
 namespace flexsc::detail {
 namespace {
@@ -42,6 +43,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
   say("flexsc: stack overflow in fiber '");
   say(fiber->name);
   say("': give it more with SpawnOptions::stack_bytes or RuntimeOptions::stack_bytes\n");
+  say(seed_note());
   struct sigaction fatal {};
   fatal.sa_handler = SIG_DFL;
   sigaction(signal, &fatal, nullptr);

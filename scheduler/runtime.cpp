@@ -65,13 +65,15 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
       pools_(1 + options.engine.more_pools.size()),
       stack_size_(stack_size_for(options.stack_bytes)),
       steals_(options.steal && carrier_cpus(options).size() > 1),
+      seed_(seed_to_use(options.seed)),
+      ordered_(seed_ || options.order),
       stacks_(stack_size_) {
   install_overflow_handler();
   const std::vector<int> cpus = carrier_cpus(options);
   carriers_.reserve(cpus.size());
   for (std::size_t i = 0; i < cpus.size(); ++i) {
-    carriers_.push_back(
-        std::make_unique<Carrier>(*this, i, engine_->make_channel(), options, cpus.size() == 1));
+    carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options,
+                                                  cpus.size() == 1, seed_));
   }
   // Threads last: they look at all carriers, so all of them must be there.
   threads_.reserve(cpus.size());
@@ -152,6 +154,10 @@ FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& op
   const std::size_t size =
       options.stack_bytes == 0 ? stack_size_ : stack_size_for(options.stack_bytes);
   if (options.migratable && steals_) fiber->stays = 0;
+  if (ordered_) fiber->stays = FiberControl::kOrdered;
+  fiber->priority_ = options.priority;
+  fiber->deadline_ = options.deadline;
+  fiber->tag_ = options.tag;
   if (here != nullptr) {
     fiber->stack = here->take_stack(size);
     here->push_own(*fiber);
@@ -162,7 +168,9 @@ FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& op
     const std::size_t turn = next_carrier_.fetch_add(1, std::memory_order_relaxed);
     carriers_[turn % carriers_.size()]->push_fresh(*fiber);
   }
-  return fiber.release();
+  FiberControl* const spawned = fiber.release();
+  if (here != nullptr) interleave();
+  return spawned;
 }
 
 RuntimeStats RuntimeImpl::stats() const noexcept {
@@ -177,8 +185,8 @@ RuntimeStats RuntimeImpl::stats() const noexcept {
 }
 
 void end_program(const FiberControl& fiber) noexcept {
-  std::fprintf(stderr, "flexsc: the detached fiber '%s' ended with an exception\n",
-               fiber.name.c_str());
+  std::fprintf(stderr, "flexsc: the detached fiber '%s' ended with an exception\n%s",
+               fiber.name.c_str(), seed_note());
   // Out of a noexcept function, so std::terminate() is called with the exception active.
   std::rethrow_exception(fiber.exception);
 }

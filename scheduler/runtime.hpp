@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -26,6 +27,7 @@ class RuntimeImpl {
   [[nodiscard]] RuntimeStats stats() const noexcept;
   [[nodiscard]] Engine& engine() noexcept { return *engine_; }
 
+  [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept { return seed_; }
   [[nodiscard]] std::size_t carriers() const noexcept { return carriers_.size(); }
   [[nodiscard]] Carrier& carrier(std::size_t index) noexcept { return *carriers_[index]; }
   /// Of the engine.
@@ -51,6 +53,8 @@ class RuntimeImpl {
   const std::size_t pools_;
   const std::size_t stack_size_;
   const bool steals_;  ///< carriers take fibers from each other
+  const std::optional<std::uint64_t> seed_;
+  const bool ordered_;  ///< carriers have run orders
   StackPool stacks_;
   std::vector<std::unique_ptr<Carrier>> carriers_;
   std::vector<std::thread> threads_;

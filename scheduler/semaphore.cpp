@@ -17,6 +17,7 @@ CountingSemaphore::CountingSemaphore(std::ptrdiff_t permits) : permits_(permits)
 }
 
 bool CountingSemaphore::try_acquire() noexcept {
+  detail::interleave();
   const std::scoped_lock guard(waiters_.guard);
   if (permits_ == 0) return false;
   --permits_;
@@ -24,6 +25,7 @@ bool CountingSemaphore::try_acquire() noexcept {
 }
 
 bool CountingSemaphore::acquire_until(detail::Deadline until) {
+  detail::interleave();
   detail::Waiter waiter("semaphore", this);
   WaitNode node(waiter);
   {
@@ -45,6 +47,7 @@ bool CountingSemaphore::acquire_until(detail::Deadline until) {
 }
 
 void CountingSemaphore::release(std::ptrdiff_t permits) {
+  detail::interleave();
   if (permits < 0) {
     throw std::system_error(EINVAL, std::generic_category(), "releasing negative permits");
   }

@@ -23,6 +23,7 @@
 #include <optional>
 
 #include "flexsc/detail/wait_queue.hpp"
+#include "interleaving.hpp"
 #include "timers.hpp"
 
 namespace flexsc::detail {

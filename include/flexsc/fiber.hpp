@@ -10,6 +10,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "flexsc/chain.hpp"
 #include "flexsc/detail/wait_queue.hpp"
 #include "flexsc/engine.hpp"
+#include "flexsc/run_order.hpp"
 
 namespace flexsc {
 
@@ -46,6 +48,17 @@ struct RuntimeOptions {
   /// How many completions a carrier with nothing to run sleeps for. With none() it does not
   /// sleep: it polls and keeps its CPU.
   WaitPolicy wait = WaitPolicy::adaptive();
+  /// In which order a carrier's ready fibers run; nothing: round_robin(). With any other, a fiber
+  /// that has not started is put in order when its carrier chooses next (until then an idle carrier
+  /// may take it), and none moves after it has started.
+  RunOrders order;
+  /// For finding races: any ready fiber may be the next (`order` does not count), fibers yield now
+  /// and then where they make calls or use synchronisation objects, and carriers steal from any
+  /// other, all by random numbers from this seed. It is said on stderr. With one carrier, the same
+  /// seed repeats the same order, as far as nothing from outside decides it (time, other threads,
+  /// calls that complete in workers). Without a value, the environment variable FLEXSC_SEED counts:
+  /// a number, or "random".
+  std::optional<std::uint64_t> seed;
 };
 
 struct SpawnOptions {
@@ -62,6 +75,10 @@ struct SpawnOptions {
   ///  - hold no std::mutex or other lock of the thread over it.
   /// CarrierScope keeps it where it is for a while. Without effect if nobody steals.
   bool migratable = false;
+  // For run orders, see run_order.hpp.
+  int priority = 0;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  std::uint64_t tag = 0;  ///< means what the user's order takes it for
 };
 
 /// Counters summed over the carriers.
@@ -163,6 +180,8 @@ class Runtime {
   [[nodiscard]] RuntimeStats stats() const;
   [[nodiscard]] Engine& engine() noexcept;
   [[nodiscard]] std::size_t carriers() const noexcept;
+  /// That forces its interleavings, if one does.
+  [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept;
 
  private:
   std::unique_ptr<detail::RuntimeImpl> impl_;
@@ -190,6 +209,9 @@ void checkpoint();
 [[nodiscard]] std::size_t stack_high_water();
 /// Usable bytes of the running fiber's stack. 0 in a plain thread.
 [[nodiscard]] std::size_t stack_size() noexcept;
+/// What run orders look at; from when the fiber is ready the next time. In a plain thread nothing.
+void set_priority(int priority) noexcept;
+void set_deadline(std::chrono::steady_clock::time_point deadline) noexcept;
 /// Name given at spawn; empty in a plain thread.
 [[nodiscard]] std::string_view name() noexcept;
 /// The runtime of the running fiber; null in a plain thread.
