@@ -74,7 +74,8 @@ class FailureMarks(unittest.TestCase):
 
     def test_printing_in_an_interrupt_is_not_ours(self) -> None:
         report = ("[ 8.1] [ BUG: Invalid wait context ]\n[ 8.1] 6.1.192-flexsc-kcsan #1\n[ 8.1] ---\n"
-                  "[ 8.1] test/70 is trying to lock:\n[ 8.1] ff6b8 (&{}){{-.-.}}-{{3:3}}, at: {}+0x1\n")
+                  "[ 8.1] test/70 is trying to lock:\n[ 8.1] ff6b8 (&{}){{-.-.}}-{{3:3}}, at: {}+0x1\n"
+                  "[ 8.1]  ? lockdep_hardirqs_on_prepare+0x420/0x420\n")
         self.assertEqual(verdict.failure_marks(
             START + report.format("port_lock_key", "serial8250_console_write")), [])
         self.assertEqual(len(verdict.failure_marks(

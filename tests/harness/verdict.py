@@ -14,7 +14,7 @@ FAILURE_MARKS = re.compile("|".join((
     r"general protection fault(?! ip:)", r"unable to handle", r"invalid opcode:",
     r"divide error:", r"stack segment:", r"double fault",
     r"locking dependency", r"recursive locking", r"inconsistent lock state", r"unlock balance",
-    r"suspicious RCU usage", r"lockdep", r"nested lock was not taken", r"lock held when returning",
+    r"suspicious RCU usage", r"lockdep(?!\w*\+0x)", r"nested lock was not taken", r"lock held when returning",
     r"hung task", r"blocked for more than \d+ seconds", r"rcu: INFO", r"\bstall(s|ed)? on CPU",
     r"soft lockup", r"hard LOCKUP", r"scheduling while atomic", r"sleeping function called",
     r"\bKASAN\b", r"\bKCSAN\b", r"\bKMSAN\b", r"\bKFENCE\b", r"\bUBSAN\b",
