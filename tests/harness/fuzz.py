@@ -59,14 +59,16 @@ def parse(arguments: list[str]) -> Options:
     parser.add_argument("--seed", type=int, help="of libFuzzer; default: any, which is printed")
     parser.add_argument("--corpus", type=Path, metavar="DIR", help="default: build/fuzz/TARGET")
     parser.add_argument("--kernel", default="kasan",
-                        help="of the guest, as of ./run guest; only kasan has coverage, without "
-                             "which inputs are made blindly. Default: kasan")
+                        help="of the guest, as of ./run guest; to replay, any. New inputs are guided "
+                             "by coverage, which only kasan (the default) has")
     parser.add_argument("--cpus", type=int, default=2, help="of the guest")
     parser.add_argument("--replay", type=Path, nargs="+", metavar="FILE", default=(),
                         help="run these inputs, and make none")
     parser.add_argument("--keep", action="store_true",
                         help="leave a minimal corpus in tests/fuzz/corpus")
     options = parser.parse_args(arguments)
+    if options.target == fuzz_kernel.NAME and options.kernel != "kasan" and not options.replay:
+        parser.error(f"{options.kernel} has no coverage to guide the fuzzer; --replay works there")
     if options.minutes <= 0:
         parser.error("--minutes has to be above 0")
     for path in options.replay:
