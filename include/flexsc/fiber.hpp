@@ -51,14 +51,14 @@ struct RuntimeOptions {
   /// In which order a carrier's ready fibers run; nothing: round_robin(). With any other, a fiber
   /// that has not started is put in order when its carrier chooses next (until then an idle carrier
   /// may take it), and none moves after it has started.
-  RunOrders order;
+  RunOrders order = {};
   /// For finding races: any ready fiber may be the next (`order` does not count), fibers yield now
   /// and then where they make calls or use synchronisation objects, and carriers steal from any
   /// other, all by random numbers from this seed. It is said on stderr. With one carrier, the same
   /// seed repeats the same order, as far as nothing from outside decides it (time, other threads,
   /// calls that complete in workers). Without a value, the environment variable FLEXSC_SEED counts:
   /// a number, or "random".
-  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> seed = std::nullopt;
 };
 
 struct SpawnOptions {
