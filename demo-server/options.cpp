@@ -50,7 +50,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
       ->check(CLI::IsMember({"threads", "pool", "epoll", "esca", "fibers"}))
       ->capture_default_str();
   app.add_option("--engine", engine, "What makes the system calls of models fibers and esca")
-      ->check(CLI::IsMember({"kernel", "threads", "direct"}))
+      ->check(CLI::IsMember({"kernel", "uring", "threads", "direct", "auto"}))
       ->capture_default_str();
   app.add_option("--threads", options.model.threads,
                  "pool: threads (default 16); epoll, esca: loops (default 1)");
@@ -99,7 +99,7 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   options.service.request_timeout = milliseconds(request_ms);
   if (options.model.kind == ModelKind::fibers && options.model.engine.kind == EngineKind::direct) {
     std::cerr << "flexsc-httpd: model fibers cannot use engine direct: the first call that blocks "
-                 "would block all fibers of its carrier; use kernel or threads\n";
+                 "would block all fibers of its carrier; use kernel, uring, threads or auto\n";
     exit_code = 1;
     return std::nullopt;
   }

@@ -29,7 +29,8 @@ json to_json(const RuntimeStats& stats) {
           {"direct", stats.channels.direct},
           {"doorbells", stats.channels.doorbells},
           {"waits", stats.channels.waits},
-          {"full", stats.channels.full}};
+          {"full", stats.channels.full},
+          {"further", stats.channels.further}};
 }
 
 }  // namespace

@@ -12,11 +12,13 @@
 #include "kernel_engine.hpp"
 #include "pool_options.hpp"
 #include "threads_engine.hpp"
+#include "uring_engine.hpp"
 
 namespace flexsc {
 
 namespace {
-constexpr EngineKind kKinds[] = {EngineKind::kernel, EngineKind::threads, EngineKind::direct};
+constexpr EngineKind kKinds[] = {EngineKind::kernel, EngineKind::uring, EngineKind::threads,
+                                 EngineKind::direct, EngineKind::automatic};
 
 [[noreturn]] void invalid(const char* what) {
   throw std::system_error(EINVAL, std::generic_category(), what);
@@ -41,10 +43,14 @@ std::string_view to_string(EngineKind kind) noexcept {
   switch (kind) {
     case EngineKind::kernel:
       return "kernel";
+    case EngineKind::uring:
+      return "uring";
     case EngineKind::threads:
       return "threads";
     case EngineKind::direct:
       return "direct";
+    case EngineKind::automatic:
+      return "auto";
   }
   return "unknown";
 }
@@ -67,10 +73,17 @@ std::unique_ptr<Engine> Engine::open(const EngineOptions& options) {
   switch (options.kind) {
     case EngineKind::kernel:
       return std::make_unique<detail::KernelEngine>(options);
+    case EngineKind::uring:
+      return std::make_unique<detail::UringEngine>(options);
     case EngineKind::threads:
       return std::make_unique<detail::ThreadsEngine>(options);
     case EngineKind::direct:
       return std::make_unique<detail::DirectEngine>(options);
+    case EngineKind::automatic: {
+      EngineOptions chosen = options;
+      chosen.kind = choose_engine().kind;
+      return open(chosen);
+    }
   }
   invalid("no such engine");
 }

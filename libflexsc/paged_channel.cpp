@@ -21,6 +21,7 @@ PagedChannel::PagedChannel(std::unique_ptr<Transport> transport, Pages pages, un
       policy_(std::move(policy)),
       pending_(pools),
       helps_(transport_->helps()),
+      quick_(transport_->makes_quick_calls()),
       tokens_(std::make_unique<void*[]>(std::size_t{pages.count()} * FLEXSC_PAGE_ENTRIES)) {
   for (unsigned page = 0; page < pages_.count(); ++page) free_.add(page, ~Word{0});
 }
@@ -187,6 +188,7 @@ std::size_t PagedChannel::reap(std::span<Completion> out) {
   if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
     stop();
   if (!deadlines_.empty()) expire();
+  transport_->look();
   collect();
   std::size_t count = 0;
   done_.any_page([&](unsigned page) {
@@ -204,7 +206,15 @@ std::size_t PagedChannel::reap(std::span<Completion> out) {
     out[count++] = run_directly(place);
   }
   stats_.reaped += count;
+  count_crossings();
   return count;
+}
+
+/// A transport that counts for itself knows more than doorbells and waits.
+void PagedChannel::count_crossings() noexcept {
+  const std::uint64_t all = transport_->crossings();
+  const std::uint64_t told = stats_.doorbells + stats_.waits;
+  if (all > told) stats_.further = all - told;
 }
 
 inline Completion PagedChannel::finish(Place place) {

@@ -66,6 +66,7 @@ class PagedChannel final : public Channel {
   [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
   void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) override;
   [[nodiscard]] bool helps() const noexcept override { return helps_; }
+  [[nodiscard]] bool makes_quick_calls() const noexcept override { return quick_; }
   void notify() override;
   [[nodiscard]] std::size_t in_flight() const noexcept override {
     return static_cast<std::size_t>(stats_.posted - stats_.reaped);
@@ -106,6 +107,7 @@ class PagedChannel final : public Channel {
   [[nodiscard]] Completion run_directly(Place place);
   [[nodiscard]] void* release(Place place);
   void complete_here(Place place, long result);
+  void count_crossings() noexcept;
 
   // Waiting (paged_wait.cpp).
   [[nodiscard]] bool reapable(bool last_look);
@@ -145,6 +147,7 @@ class PagedChannel final : public Channel {
   unsigned unrung_ = 0;            ///< pools: bits are set that no worker may know of
   bool stopped_ = false;
   const bool helps_;
+  const bool quick_;  ///< transport_->makes_quick_calls()
   ChannelStats stats_;
   std::unique_ptr<void*[]> tokens_;  ///< by entry
   Parker stopped_parker_;            ///< where wait() sleeps after the stop

@@ -115,6 +115,7 @@ void PagedChannel::wait(const WaitPolicy& policy, std::chrono::nanoseconds timeo
   if (!stopped_) {
     if (transport_->wait(terms)) {
       if (helps_) look_for_unclaimed();
+      count_crossings();
       if (!deadlines_.empty()) expire();
       return;
     }

@@ -27,6 +27,11 @@ long Parker::sleep(std::chrono::nanoseconds timeout) noexcept {
 }
 
 void Parker::rouse() noexcept {
+  if (eventfd_ >= 0) {
+    const std::uint64_t one = 1;
+    execute(make_call(SYS_write, eventfd_, &one, sizeof one));
+    return;
+  }
   execute(make_call(SYS_futex, &word_, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, nullptr, nullptr, 0));
 }
 

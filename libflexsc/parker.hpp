@@ -25,6 +25,14 @@ class Parker {
   /// `ready` must look with seq_cst (peek_before_sleep()).
   template <class Ready>
   End park(std::chrono::nanoseconds timeout, Ready ready) {
+    return park(timeout, ready, [this](std::chrono::nanoseconds left) { return sleep(left); });
+  }
+
+  /// The same, sleeping in `doze`, which gets what is left of the time (negative: for ever) and
+  /// returns -ETIMEDOUT or -EINTR for these ends, and anything else to look again. The
+  /// descriptor of wake_by() has to end it.
+  template <class Ready, class Doze>
+  End park(std::chrono::nanoseconds timeout, Ready ready, Doze doze) {
     using Clock = std::chrono::steady_clock;
     constexpr std::chrono::nanoseconds never{-1};
     const bool bounded = timeout.count() >= 0 && timeout < std::chrono::hours(24 * 3650);
@@ -40,12 +48,16 @@ class Parker {
         return look;
       }
       const long slept =
-          sleep(bounded ? std::max<std::chrono::nanoseconds>(end - Clock::now(), {}) : never);
+          doze(bounded ? std::max<std::chrono::nanoseconds>(end - Clock::now(), {}) : never);
       word_.store(0, std::memory_order_relaxed);
       if (slept == -ETIMEDOUT) return End::timeout;
       if (slept == -EINTR) return End::signal;
     }
   }
+
+  /// The sleeper will sleep in something that ends when this eventfd is written. Before anybody
+  /// can wake it. The descriptor must stay open as long as somebody may.
+  void wake_by(int eventfd) noexcept { eventfd_ = eventfd; }
 
   /// Makes the sleeper look again, if it sleeps. What it waits for was written before,
   /// with seq_cst.
@@ -70,6 +82,7 @@ class Parker {
 
   alignas(64) std::atomic<std::uint32_t> word_{0};  ///< 1: asleep, or about to be
   std::atomic<bool> notified_{false};
+  int eventfd_ = -1;  ///< constant once shared; -1: the sleeper sleeps on word_
 };
 
 }  // namespace flexsc::detail

@@ -5,6 +5,7 @@
 
 #include "flexsc/uapi.h"
 #include "kernel_device.hpp"
+#include "ring.hpp"
 
 namespace flexsc {
 
@@ -123,10 +124,17 @@ Availability probe_kernel(const std::string& device) {
   }
 }
 
+Availability probe_uring() {
+  const std::string missing = ring_missing();
+  if (!missing.empty()) return {EngineKind::uring, false, missing};
+  return {EngineKind::uring, true, "io_uring, and worker threads for what it has no operation for"};
+}
+
 }  // namespace detail
 
 std::vector<Availability> probe() {
   return {detail::probe_kernel(FLEXSC_DEVICE),
+          detail::probe_uring(),
           {EngineKind::threads, true, "worker threads of this process"},
           {EngineKind::direct, true, "plain system calls"}};
 }

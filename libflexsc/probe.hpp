@@ -24,5 +24,7 @@ enum class Stage { open_device, query, version, policy, make_pool, make_client, 
 
 /// The kernel engine's part of flexsc::probe(), for a device of any name.
 [[nodiscard]] Availability probe_kernel(const std::string& device);
+/// The part of engine `uring`.
+[[nodiscard]] Availability probe_uring();
 
 }  // namespace flexsc::detail

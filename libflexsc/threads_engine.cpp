@@ -82,10 +82,7 @@ ThreadsEngine::~ThreadsEngine() {
   for (const auto& pool : pools_) pool->stop();
 }
 
-std::unique_ptr<Channel> ThreadsEngine::make_channel() {
-  fork_.check();
-  auto client = std::make_shared<PoolClient>(options_.pages_per_channel);
-  const Pages pages = client->pages;
+void ThreadsEngine::add_client(const std::shared_ptr<PoolClient>& client) {
   std::size_t known = 0;
   try {
     for (; known < pools_.size(); ++known) pools_[known]->add_client(client);
@@ -93,11 +90,25 @@ std::unique_ptr<Channel> ThreadsEngine::make_channel() {
     for (std::size_t i = 0; i < known; ++i) pools_[i]->remove_client(client);
     throw;
   }
-  // The policy is a constant, so nothing owns it.
-  std::shared_ptr<const Policy> policy(std::shared_ptr<void>(), &threads_policy());
+}
+
+void ThreadsEngine::remove_client(const std::shared_ptr<PoolClient>& client) {
+  for (const auto& pool : pools_) pool->remove_client(client);
+}
+
+std::shared_ptr<const Policy> ThreadsEngine::policy() {
+  // It is a constant, so nothing owns it.
+  return {std::shared_ptr<void>(), &threads_policy()};
+}
+
+std::unique_ptr<Channel> ThreadsEngine::make_channel() {
+  fork_.check();
+  auto client = std::make_shared<PoolClient>(options_.pages_per_channel);
+  const Pages pages = client->pages;
+  add_client(client);
   return std::make_unique<PagedChannel>(
       std::make_unique<ThreadsTransport>(pools_, std::move(client)), pages,
-      static_cast<unsigned>(pools_.size()), std::move(policy));
+      static_cast<unsigned>(pools_.size()), policy());
 }
 
 EngineStats ThreadsEngine::stats() const {

@@ -22,6 +22,13 @@ class ThreadsEngine final : public Engine {
   [[nodiscard]] std::unique_ptr<Batch> make_batch() override;
   [[nodiscard]] EngineStats stats() const override;
 
+  // For an engine that leaves some of its calls to this one.
+  [[nodiscard]] const WorkerPools& pools() const noexcept { return pools_; }
+  /// Lets all pools serve these pages. @throws std::system_error
+  void add_client(const std::shared_ptr<PoolClient>& client);
+  void remove_client(const std::shared_ptr<PoolClient>& client);
+  [[nodiscard]] static std::shared_ptr<const Policy> policy();
+
  private:
   EngineOptions options_;
   WorkerPools pools_;

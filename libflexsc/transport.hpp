@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 namespace flexsc::detail {
 
@@ -33,6 +34,15 @@ class Transport {
   /// Whether wait() can execute what is posted.
   [[nodiscard]] virtual bool helps() const noexcept { return false; }
   virtual void notify() = 0;
+
+  /// Sets the completion bits of what is complete without having been told: for a channel that
+  /// reaps and does not wait. Needed where no worker does it.
+  virtual void look() {}
+  /// Whether calls that wait for nobody are best made by the channel's thread at once.
+  [[nodiscard]] virtual bool makes_quick_calls() const noexcept { return false; }
+  /// Entries into the kernel so far, by a transport that does not make just one in each
+  /// doorbell() and wait(); else 0.
+  [[nodiscard]] virtual std::uint64_t crossings() const noexcept { return 0; }
 
   /// Whether workers end calls at the deadline that their entry gives.
   [[nodiscard]] virtual bool keeps_deadlines() const noexcept { return false; }

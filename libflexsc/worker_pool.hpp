@@ -28,10 +28,16 @@ namespace flexsc::detail {
 struct PoolClient {
   explicit PoolClient(unsigned pages)
       : mapping(Mapping::anonymous(Pages::bytes(pages))), pages(mapping.address(), pages) {}
+  /// For a carrier that sleeps where a write to `wakes_by`, an eventfd, ends it.
+  PoolClient(unsigned pages, Descriptor wakes_by) : PoolClient(pages) {
+    eventfd = std::move(wakes_by);
+    parker.wake_by(eventfd.get());
+  }
 
   Mapping mapping;
   Pages pages;
-  Parker parker;  ///< where the carrier sleeps
+  Descriptor eventfd;  ///< of the parker: a worker may write to it after its last completion
+  Parker parker;       ///< where the carrier sleeps
 };
 
 /// An entry's name.

@@ -71,6 +71,7 @@ Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channe
       index_(index),
       channel_(std::move(channel)),
       helps_(channel_->helps()),
+      quick_(channel_->makes_quick_calls()),
       spin_(options.spin),
       wait_(options.wait),
       channel_stats_(channel_->stats()),

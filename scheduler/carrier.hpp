@@ -231,6 +231,7 @@ class alignas(64) Carrier {
   const std::size_t index_;
   const std::unique_ptr<Channel> channel_;
   const bool helps_;  ///< channel_->helps()
+  const bool quick_;  ///< channel_->makes_quick_calls()
   const std::chrono::nanoseconds spin_;
   const WaitPolicy wait_;
   const ChannelStats& channel_stats_;
@@ -282,7 +283,7 @@ class alignas(64) Carrier {
   FreshQueue fresh_;  ///< by others, and what found no room; guarded by fresh_mutex_
   std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
 
-  static constexpr std::size_t kPublished = 11 + std::tuple_size_v<decltype(RuntimeStats::reaps)>;
+  static constexpr std::size_t kPublished = 12 + std::tuple_size_v<decltype(RuntimeStats::reaps)>;
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
 };
 

@@ -38,6 +38,11 @@ long Carrier::run_call(const Call& call) {
     long result = 0;
     return channel_->call_at_once(call, result) ? result : why;
   }
+  // No fiber gains by a park for it. But now and then others have their turn.
+  if (quick_ && made_alone_ < kMadeAlone && channel_->call_at_once(call, pending.result)) {
+    ++made_alone_;
+    return pending.result;
+  }
   // Parking would only cost time. Now and then it is done all the same: the carrier looks at
   // other fibers' completions, timers and wake-ups in between.
   // Nor is it done for workers with CPUs of their own while more than a few calls are in flight:

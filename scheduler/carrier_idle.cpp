@@ -126,7 +126,8 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
   stats.sleeps += value[8];
   stats.slept += std::chrono::nanoseconds(value[9]);
   stats.taken += value[10];
-  for (std::size_t i = 0; i < stats.reaps.size(); ++i) stats.reaps[i] += value[11 + i];
+  stats.channels.further += value[11];
+  for (std::size_t i = 0; i < stats.reaps.size(); ++i) stats.reaps[i] += value[12 + i];
 }
 
 // ---- What the carrier does itself.
@@ -141,8 +142,8 @@ void Carrier::publish() noexcept {
       channel.waits,     channel.full,
       ready_.size(),     own_stats_.stolen,
       own_stats_.sleeps, static_cast<std::uint64_t>(own_stats_.slept.count()),
-      own_stats_.taken};
-  std::copy(own_stats_.reaps.begin(), own_stats_.reaps.end(), value.begin() + 11);
+      own_stats_.taken,  channel.further};
+  std::copy(own_stats_.reaps.begin(), own_stats_.reaps.end(), value.begin() + 12);
   for (std::size_t i = 0; i < kPublished; ++i) {
     published_[i].store(value[i], std::memory_order_relaxed);  // pairs with add_stats()
   }

@@ -74,6 +74,8 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
       Metric{"sleeps_total", "counter", "Sleeps of carriers with nothing to run.", stats.sleeps},
       Metric{"slept_nanoseconds_total", "counter", "Time of these sleeps.",
              static_cast<std::uint64_t>(stats.slept.count())},
+      Metric{"further_crossings_total", "counter", "Entries into the kernel beside these.",
+             stats.channels.further},
       Metric{"crossings_total", "counter", "All entries into the kernel by carriers.",
              stats.crossings()},
   };

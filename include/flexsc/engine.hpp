@@ -20,12 +20,14 @@ namespace flexsc {
 
 /// How calls are carried out.
 enum class EngineKind {
-  kernel,   ///< by the kernel workers of /dev/flexsc
-  threads,  ///< by worker threads in user space that serve the same pages
-  direct,   ///< in the calling thread, at once
+  kernel,     ///< by the kernel workers of /dev/flexsc
+  uring,      ///< by io_uring and, where it has no such operation, as `threads`
+  threads,    ///< by worker threads in user space that serve the same pages
+  direct,     ///< in the calling thread, at once
+  automatic,  ///< the best of these that can be used here, as choose_engine() says
 };
 
-/// "kernel", "threads", "direct".
+/// "kernel", "uring", "threads", "direct", "auto".
 [[nodiscard]] std::string_view to_string(EngineKind kind) noexcept;
 /// The kind of that name, or nothing.
 [[nodiscard]] std::optional<EngineKind> engine_kind(std::string_view name) noexcept;
@@ -73,6 +75,13 @@ struct EngineOptions {
   /// System-call pages (of 64 entries) of each channel, 1 to 256.
   unsigned pages_per_channel = 8;
   Help help = Help::automatic;
+  /// Engine `uring`: a promise that calls which may wait are posted for descriptors without
+  /// O_NONBLOCK and sockets without SO_RCVTIMEO and SO_SNDTIMEO only. io_uring looks at neither,
+  /// so without the promise the channel asks before such a call, which are two short crossings.
+  bool plain_descriptors = false;
+  /// Engine `uring`: a kernel thread (SQPOLL) on the first of `worker_cpus` takes what is posted,
+  /// and sleeps when idle for `spin`. For a CPU of its own.
+  bool submission_thread = false;
   std::optional<Scheduling> scheduling;
   /// The pool that the fields above describe is number 0; these are 1, 2, … A call names its
   /// pool when it is posted. At most 8 in all. Engine `direct` has no workers, and accepts all.
@@ -125,6 +134,9 @@ struct ChannelStats {
   std::uint64_t doorbells = 0;  ///< crossings to wake a worker
   std::uint64_t waits = 0;      ///< crossings to sleep until a completion
   std::uint64_t full = 0;       ///< posts that found no free entry
+  /// Other entries into the kernel, by engine `uring`: calls made in passing, questions about
+  /// descriptors, completions looked for.
+  std::uint64_t further = 0;
 };
 
 /// How a call is posted.
@@ -140,7 +152,8 @@ class Chain;
 
 /// One carrier's way into an engine: post calls, reap completions.
 ///
-/// Threads: everything but notify() is for one thread at a time (the carrier).
+/// Threads: everything but notify() is for one thread at a time (the carrier), with engine `uring`
+/// for the same thread as long as calls are in flight.
 /// Blocking: only wait() blocks; with engine `direct`, post() makes the call.
 class Channel {
  public:
@@ -187,6 +200,9 @@ class Channel {
   /// Makes a call in the calling thread, if it is of a kind that waits neither for anybody nor
   /// for a disk; whether it did.
   [[nodiscard]] virtual bool call_at_once(const Call& call, long& result) = 0;
+  /// Whether call_at_once() is the best way for all such calls, also for a caller that has
+  /// something else to do: posting would not save the crossing.
+  [[nodiscard]] virtual bool makes_quick_calls() const noexcept { return false; }
 
   /// For a caller that has nothing else to do while the call is made: makes it at once, in
   /// the calling thread, if it does not wait for anybody; else posts it and, unless the
@@ -275,8 +291,9 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
   virtual ~Engine() = default;
 
-  /// Opens an engine. The thread that opens the `kernel` engine must live as long as
-  /// the engine is used: its identity is the workers' identity.
+  /// Opens an engine; its kind() says which if the best one was asked for. The thread that opens
+  /// the `kernel` engine must live as long as the engine is used: its identity is the workers'
+  /// identity.
   /// @throws std::system_error whose what() says what is missing and what to do.
   [[nodiscard]] static std::unique_ptr<Engine> open(const EngineOptions& options);
 
@@ -302,7 +319,17 @@ struct Availability {
 };
 
 /// Says of every engine whether it can be used here and why not. Opens and closes
-/// /dev/flexsc; never throws for an absent engine.
+/// /dev/flexsc and an io_uring; never throws for an absent engine.
 [[nodiscard]] std::vector<Availability> probe();
+
+/// What EngineKind::automatic stands for here.
+struct EngineChoice {
+  EngineKind kind = EngineKind::threads;
+  std::string reason;  ///< one sentence: why not a better one, and what was found
+};
+
+/// The best engine with workers that can be used here: `kernel`, else `uring`, else `threads`.
+/// Calls mean the same on each.
+[[nodiscard]] EngineChoice choose_engine();
 
 }  // namespace flexsc

@@ -100,9 +100,10 @@ struct RuntimeStats {
   [[nodiscard]] std::uint64_t in_calls() const noexcept {
     return channels.posted - channels.reaped;
   }
-  /// Entries into the kernel by carriers: doorbells, waits, notifies and direct calls.
+  /// Entries into the kernel by carriers: doorbells, waits, notifies, direct calls and
+  /// others.
   [[nodiscard]] std::uint64_t crossings() const noexcept {
-    return channels.doorbells + channels.waits + channels.direct + notifies;
+    return channels.doorbells + channels.waits + channels.direct + channels.further + notifies;
   }
 };
 

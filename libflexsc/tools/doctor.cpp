@@ -221,6 +221,8 @@ std::string prescription(const Facts& facts) {
     text += padded("engine " + std::string(to_string(engine.kind)), verdicts + subjects) +
             (engine.available ? "available: " : "not available: ") + engine.reason + "\n";
   }
+  text += padded("engine auto", verdicts + subjects) + std::string(to_string(facts.choice.kind)) +
+          ": " + facts.choice.reason + "\n";
   return text;
 }
 

@@ -38,6 +38,7 @@ struct Facts {
   bool groups_readable = false;                ///< what `flexsc stat` reads
 
   std::vector<Availability> engines;  ///< from flexsc::probe()
+  EngineChoice choice;                ///< from flexsc::choose_engine()
   /// What went wrong when a call was sent through the kernel engine; "" if it went well; nothing
   /// if it was not tried.
   std::optional<std::string> trial;

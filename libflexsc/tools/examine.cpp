@@ -175,6 +175,7 @@ Facts examine() {
   look_at_device(facts);
   look_at_process(facts);
   facts.engines = probe();
+  facts.choice = choose_engine();
   for (const Availability& engine : facts.engines) {
     if (engine.kind == EngineKind::kernel && engine.available) facts.trial = try_call();
   }

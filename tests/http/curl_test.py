@@ -18,7 +18,7 @@ from pathlib import Path
 HTTPD = ""
 SIDES = (("threads",), ("pool",), ("epoll",), ("epoll", "--threads", "2"),
          ("esca", "--engine", "direct"), ("esca", "--engine", "threads"),
-         ("fibers", "--engine", "threads"))
+         ("fibers", "--engine", "threads"), ("fibers", "--engine", "uring"))
 SIZES = (0, 1, 1024, 4096, 4729, 65536, 1 << 20)
 
 

@@ -44,10 +44,11 @@ TEST(Call, AllSixArgumentsArrive) {
 }
 
 TEST(Engine, NamesAndKindsAgree) {
-  for (const EngineKind kind : {EngineKind::kernel, EngineKind::threads, EngineKind::direct}) {
+  for (const EngineKind kind : {EngineKind::kernel, EngineKind::uring, EngineKind::threads,
+                                EngineKind::direct, EngineKind::automatic}) {
     EXPECT_EQ(engine_kind(to_string(kind)), kind);
   }
-  EXPECT_EQ(engine_kind("uring"), std::nullopt);
+  EXPECT_EQ(engine_kind("unring"), std::nullopt);
   EXPECT_EQ(engine_kind(""), std::nullopt);
 }
 

@@ -24,18 +24,28 @@ class HandshakeTest : public EngineTest {
     return missing(EngineKind::kernel).empty() ? 4000 : 100000;
 #endif
   }
+  /// One for a worker: of engine `uring` the carrier makes the others itself.
+  [[nodiscard]] static Call call() {
+    return GetParam() == EngineKind::uring ? make_call(SYS_getpgrp) : nop();
+  }
+  [[nodiscard]] static long expected() {
+    return GetParam() == EngineKind::uring ? getpgrp() : -ENOSYS;
+  }
 };
 INSTANTIATE_TEST_SUITE_P(, HandshakeTest, worker_engines(), name_of);
 
 TEST_P(HandshakeTest, SingleCallsBetweenSleepingSides) {
   const auto engine = open();
   const auto channel = engine->make_channel();
-  for (int i = 0; i < single_calls(); ++i) ASSERT_EQ(call_through(*channel, nop()), -ENOSYS);
+  for (int i = 0; i < single_calls(); ++i) ASSERT_EQ(call_through(*channel, call()), expected());
   const ChannelStats& stats = channel->stats();
   EXPECT_EQ(stats.posted, static_cast<std::uint64_t>(single_calls()));
   EXPECT_EQ(stats.reaped, stats.posted);
   EXPECT_EQ(stats.direct, 0U);
-  EXPECT_GT(stats.doorbells, 0U);
+  // Those of the pages that the channel of engine `uring` does not see are not counted by it.
+  if (GetParam() != EngineKind::uring) {
+    EXPECT_GT(stats.doorbells, 0U);
+  }
   EXPECT_GT(engine->stats().parks, 0U);
 }
 
@@ -43,11 +53,11 @@ TEST_P(HandshakeTest, CarrierPollsWorkerSleeps) {
   const auto engine = open();
   const auto channel = engine->make_channel();
   for (int i = 0; i < single_calls() / 4; ++i) {
-    ASSERT_TRUE(channel->post(nop(), nullptr));
+    ASSERT_TRUE(channel->post(call(), nullptr));
     channel->submit();
     Completion one;
     while (channel->reap({&one, 1}) == 0) std::this_thread::yield();
-    ASSERT_EQ(one.result, -ENOSYS);
+    ASSERT_EQ(one.result, expected());
   }
   EXPECT_EQ(channel->stats().waits, 0U);
 }
@@ -61,7 +71,7 @@ TEST_P(HandshakeTest, SeveralCarriersSeveralWorkers) {
     carriers.emplace_back([&] {
       const auto channel = engine->make_channel();
       for (int i = 0; i < single_calls() / 10; ++i) {
-        ASSERT_EQ(call_through(*channel, nop()), -ENOSYS);
+        ASSERT_EQ(call_through(*channel, call()), expected());
       }
     });
   }
@@ -75,7 +85,7 @@ TEST_P(HandshakeTest, PublishedBeforeSubmitStillRingsTheDoorbell) {
   const auto engine = open();
   const auto channel = engine->make_channel();
   for (int round = 0; round < 2000; ++round) {
-    for (int i = 0; i < 16 + round % 3; ++i) ASSERT_TRUE(channel->post(nop(), nullptr));
+    for (int i = 0; i < 16 + round % 3; ++i) ASSERT_TRUE(channel->post(call(), nullptr));
     channel->submit();
     std::array<Completion, 32> out;
     while (channel->in_flight() != 0) {

@@ -25,12 +25,13 @@ bool says(const std::string& sentence, const std::string& part) {
 
 TEST(Probe, KnowsEveryEngineOnce) {
   const auto found = probe();
-  ASSERT_EQ(found.size(), 3U);
+  ASSERT_EQ(found.size(), 4U);
   std::set<EngineKind> kinds;
   for (const Availability& each : found) {
     EXPECT_TRUE(kinds.insert(each.kind).second);
     EXPECT_FALSE(each.reason.empty());
-    EXPECT_TRUE(each.available || each.kind == EngineKind::kernel);
+    EXPECT_TRUE(each.available || each.kind == EngineKind::kernel ||
+                each.kind == EngineKind::uring);
   }
 }
 

@@ -56,11 +56,12 @@ class EngineTest : public testing::TestWithParam<EngineKind> {
 };
 
 inline auto all_engines() {
-  return testing::Values(EngineKind::kernel, EngineKind::threads, EngineKind::direct);
+  return testing::Values(EngineKind::kernel, EngineKind::uring, EngineKind::threads,
+                         EngineKind::direct);
 }
 /// Those in which a call does not keep its carrier.
 inline auto worker_engines() {
-  return testing::Values(EngineKind::kernel, EngineKind::threads);
+  return testing::Values(EngineKind::kernel, EngineKind::uring, EngineKind::threads);
 }
 
 /// A pipe, closed at the end.

@@ -41,7 +41,8 @@ int read_error(int fd) {
 
 class EndedCallTest : public OnEngine {};
 INSTANTIATE_TEST_SUITE_P(, EndedCallTest,
-                         ::testing::Values(EngineKind::threads, EngineKind::kernel),
+                         ::testing::Values(EngineKind::threads, EngineKind::uring,
+                                           EngineKind::kernel),
                          [](const auto& row) { return std::string(to_string(row.param)); });
 
 TEST_P(EndedCallTest, ADeadlineEndsARead) {

@@ -37,7 +37,7 @@ TEST(MetricsTest, EveryLineIsACommentOrANameAndANumber) {
         << line;
     ++samples;
   }
-  EXPECT_EQ(samples, 28);
+  EXPECT_EQ(samples, 29);
 }
 
 TEST(MetricsTest, BatchSizesSleepsAndStatesOfFibersAreCounted) {

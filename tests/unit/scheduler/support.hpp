@@ -85,7 +85,7 @@ void in_fiber(Runtime& runtime, Body body) {
   INSTANTIATE_TEST_SUITE_P(                                                          \
       , Suite,                                                                       \
       ::testing::Values(::flexsc::EngineKind::direct, ::flexsc::EngineKind::threads, \
-                        ::flexsc::EngineKind::kernel),                               \
+                        ::flexsc::EngineKind::uring, ::flexsc::EngineKind::kernel),  \
       [](const ::testing::TestParamInfo<::flexsc::EngineKind>& row) {                \
         return std::string(::flexsc::to_string(row.param));                          \
       })

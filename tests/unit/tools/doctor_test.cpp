@@ -37,6 +37,7 @@ Facts healthy() {
   facts.cpus = 4;
   facts.groups_readable = true;
   facts.engines = {{EngineKind::kernel, true, "found"}, {EngineKind::direct, true, "plain"}};
+  facts.choice = {EngineKind::kernel, "found"};
   facts.trial = "";
   return facts;
 }

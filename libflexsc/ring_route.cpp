@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT
+// Which calls become operations. What an operation does otherwise than the call, so that some
+// or all of its cases stay with the workers or the carrier:
+//
+//   any file      O_NONBLOCK is not looked at, or not as the call does: where such a descriptor
+//                 would wait, the operation waits. These are made in the carrier.
+//   sockets       SO_RCVTIMEO and SO_SNDTIMEO are not looked at. Such sockets are the workers'.
+//   send          returns when a part is sent. See RingCall::Shape.
+//   read, write   go on from the file's position without the lock that makes concurrent ones
+//                 follow each other; so only on what has no position.
+//   pread, pwrite ignore the position where there is none, instead of failing. Only on files.
+//   open          of a FIFO does not wait for its other end, unless made in a thread apart.
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "blocking.hpp"
+#include "ring_call.hpp"
+
+namespace flexsc::detail {
+
+namespace {
+
+/// Most bytes that a transfer moves (the kernel's MAX_RW_COUNT); operations have 32 bits for it.
+constexpr std::uint64_t kMostBytes = 0x7ffff000;
+constexpr std::uint64_t kMostVectors = 1024;  // UIO_MAXIOV
+constexpr std::uint64_t kMost32 = 0xffffffff;
+/// Descriptors above are not remembered.
+constexpr std::uint64_t kRemembered = 1U << 16;
+/// A write to a pipe of up to this size goes whole or not at all.
+constexpr std::uint64_t kAtomicPipeWrite = 4096;
+/// In liburing's header only later than in the kernel.
+constexpr unsigned kOperationFtruncate = 55;
+
+constexpr std::uint64_t kReceiveFlags =
+    MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;
+constexpr std::uint64_t kSendFlags =
+    MSG_DONTROUTE | MSG_EOR | MSG_CONFIRM | MSG_NOSIGNAL | MSG_MORE;
+
+bool fits(std::uint64_t bytes) noexcept {
+  return bytes != 0 && bytes <= kMostBytes;
+}
+
+bool vectors_fit(std::uint64_t count) noexcept {
+  return count != 0 && count <= kMostVectors;
+}
+
+}  // namespace
+
+/// In the calling thread.
+long RingCalls::ask(const Call& call) noexcept {
+  ++crossings_;
+  return execute(call);
+}
+
+/// Whether it is in non-blocking mode, or none at all.
+bool RingCalls::nonblocking(std::uint64_t fd) {
+  const long flags = ask(make_call(SYS_fcntl, fd, F_GETFL));
+  return flags < 0 || (flags & O_NONBLOCK) != 0;
+}
+
+/// A call on a socket that may wait, for as long as the option `time_limit` says.
+Route RingCalls::waiting_on(std::uint64_t fd, int time_limit) {
+  if (plain_) return Route::ring;
+  if (nonblocking(fd)) return Route::carrier;
+  timeval limit{};
+  socklen_t length = sizeof limit;
+  // What is no socket fails at once.
+  if (ask(make_call(SYS_getsockopt, fd, SOL_SOCKET, time_limit, &limit, &length)) < 0) {
+    return Route::carrier;
+  }
+  return limit.tv_sec != 0 || limit.tv_usec != 0 ? Route::workers : Route::ring;
+}
+
+/// The type of a descriptor's file, as in st_mode. False: it has none.
+bool RingCalls::type_of(std::uint64_t fd, unsigned& type) {
+  struct stat status {};
+  if (ask(make_call(SYS_fstat, fd, &status)) < 0) return false;
+  type = status.st_mode & S_IFMT;
+  return true;
+}
+
+bool RingCalls::seems_socket(std::uint64_t fd) const noexcept {
+  return fd < sockets_.size() && sockets_[fd];
+}
+
+void RingCalls::remember_socket(std::uint64_t fd) {
+  if (fd >= kRemembered) return;
+  if (fd >= sockets_.size()) sockets_.resize(fd + 1);
+  sockets_[fd] = true;
+}
+
+/// Whether a write to this socket ends a record, which a send does not (SOCK_SEQPACKET).
+bool RingCalls::keeps_records(std::uint64_t fd) {
+  int type = 0;
+  socklen_t length = sizeof type;
+  const long error = ask(make_call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length));
+  return error < 0 || (type != SOCK_STREAM && type != SOCK_DGRAM);
+}
+
+Route RingCalls::receive(std::uint64_t fd, std::uint64_t flags, std::uint64_t allowed) {
+  // Errors are queued or not: nobody waits for them.
+  if ((flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0) return Route::carrier;
+  if ((flags & ~allowed) != 0) return Route::workers;
+  // Going on after a part would look at the same bytes again.
+  if ((flags & MSG_PEEK) != 0 && (flags & MSG_WAITALL) != 0) return Route::workers;
+  return waiting_on(fd, SO_RCVTIMEO);
+}
+
+Route RingCalls::read(RingCall& slot) {
+  const std::uint64_t fd = slot.call.args[0];
+  if (!fits(slot.call.args[2])) return Route::workers;
+  if (seems_socket(fd)) {
+    // A receive says so if it is none any more.
+    slot.guessed = true;
+    return waiting_on(fd, SO_RCVTIMEO);
+  }
+  unsigned type = 0;
+  if (!type_of(fd, type)) return Route::carrier;
+  if (type == S_IFSOCK) {
+    if (!keeps_records(fd)) remember_socket(fd);
+    slot.guessed = true;
+    return waiting_on(fd, SO_RCVTIMEO);
+  }
+  if (type != S_IFIFO) return Route::workers;
+  return nonblocking(fd) ? Route::carrier : Route::ring;
+}
+
+Route RingCalls::write(RingCall& slot) {
+  const std::uint64_t fd = slot.call.args[0];
+  const std::uint64_t bytes = slot.call.args[2];
+  if (!fits(bytes)) return Route::workers;
+  if (!seems_socket(fd)) {
+    unsigned type = 0;
+    if (!type_of(fd, type)) return Route::carrier;
+    if (type == S_IFIFO && bytes <= kAtomicPipeWrite) {
+      return nonblocking(fd) ? Route::carrier : Route::ring;
+    }
+    if (type != S_IFSOCK || keeps_records(fd)) return Route::workers;
+    remember_socket(fd);
+  }
+  slot.guessed = true;
+  slot.shape = plain_ ? RingCall::Shape::plain : RingCall::Shape::first_try;
+  return Route::ring;
+}
+
+Route RingCalls::read_vector(const RingCall& slot) {
+  const std::uint64_t fd = slot.call.args[0];
+  if (!vectors_fit(slot.call.args[2])) return Route::workers;
+  unsigned type = 0;
+  if (!type_of(fd, type)) return Route::carrier;
+  if (type == S_IFSOCK) return waiting_on(fd, SO_RCVTIMEO);
+  if (type != S_IFIFO) return Route::workers;
+  return nonblocking(fd) ? Route::carrier : Route::ring;
+}
+
+Route RingCalls::write_vector(const RingCall& slot) {
+  const std::uint64_t fd = slot.call.args[0];
+  if (!vectors_fit(slot.call.args[2])) return Route::workers;
+  unsigned type = 0;
+  if (!type_of(fd, type)) return Route::carrier;
+  if (type != S_IFSOCK || keeps_records(fd)) return Route::workers;
+  return waiting_on(fd, SO_SNDTIMEO);
+}
+
+/// A transfer at an offset; `most` bytes, or vectors.
+Route RingCalls::positioned(const RingCall& slot, std::uint64_t most) {
+  const auto& a = slot.call.args;
+  if (static_cast<std::int64_t>(a[3]) < 0) return Route::carrier;  // EINVAL
+  if (a[2] == 0 || a[2] > most) return Route::workers;
+  unsigned type = 0;
+  if (!type_of(a[0], type)) return Route::carrier;
+  if (type != S_IFREG || nonblocking(a[0])) return Route::workers;
+  return Route::ring;
+}
+
+Route RingCalls::open(RingCall& slot) {
+  const auto& a = slot.call.args;
+  std::uint64_t flags = 0;
+  switch (slot.call.nr) {
+    case SYS_open:
+      flags = a[1];
+      break;
+    case SYS_creat:
+      flags = O_CREAT | O_WRONLY | O_TRUNC;
+      break;
+    case SYS_openat:
+      flags = a[2];
+      break;
+    default: {
+      // openat2 has them in memory that may not be there. epoll_ctl copies 12 bytes from there
+      // before it looks at the descriptor, which is none.
+      if (a[3] < sizeof(open_how) || a[3] > kAtomicPipeWrite) return Route::carrier;
+      if (ask(make_call(SYS_epoll_ctl, -1, EPOLL_CTL_ADD, -1, a[2])) != -EBADF) {
+        return Route::carrier;
+      }
+      flags = reinterpret_cast<const open_how*>(a[2])->flags;  // NOLINT(performance-no-int-to-ptr)
+    }
+  }
+  const bool made = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+  slot.apart = !made && (flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)) == 0;
+  return Route::ring;
+}
+
+/// Waits for one descriptor, or for an epoll instance. Whoever polls several has the workers.
+Route RingCalls::poll(RingCall& slot) {
+  const auto& a = slot.call.args;
+  const bool epoll = slot.call.nr != SYS_poll;
+  const int timeout = static_cast<int>(epoll ? a[3] : a[2]);
+  if (timeout == 0) return Route::carrier;
+  if (!epoll && a[1] != 1) return Route::workers;
+  Call look = slot.call;
+  look.args[epoll ? 3 : 2] = 0;
+  slot.result = ask(look);
+  if (slot.result != 0) return Route::done;
+  // The kernel has read it, and written to it.
+  if (!epoll &&
+      reinterpret_cast<const pollfd*>(a[0])->fd < 0) {  // NOLINT(performance-no-int-to-ptr)
+    return Route::workers;
+  }
+  slot.shape = RingCall::Shape::poll;
+  using Clock = std::chrono::steady_clock;
+  slot.until =
+      timeout < 0 ? Clock::time_point::max() : Clock::now() + std::chrono::milliseconds(timeout);
+  return Route::ring;
+}
+
+Route RingCalls::route(RingCall& slot) {
+  const auto& a = slot.call.args;
+  const auto if_has = [this](unsigned operation) {
+    return operations_.has(operation) ? Route::ring : Route::workers;
+  };
+  switch (slot.call.nr) {
+    case SYS_recvfrom:
+      if (a[4] != 0 || !fits(a[2])) return Route::workers;
+      return receive(a[0], a[3], kReceiveFlags);
+    case SYS_recvmsg:
+      return receive(a[0], a[2], kReceiveFlags & ~std::uint64_t{MSG_WAITALL});
+    case SYS_sendto:
+      if ((a[3] & MSG_DONTWAIT) != 0) return Route::carrier;
+      if (a[4] != 0 || !fits(a[2]) || (a[3] & ~kSendFlags) != 0) return Route::workers;
+      slot.shape = plain_ ? RingCall::Shape::plain : RingCall::Shape::first_try;
+      return Route::ring;
+    case SYS_sendmsg:
+      if ((a[2] & MSG_DONTWAIT) != 0) return Route::carrier;
+      if ((a[2] & ~kSendFlags) != 0) return Route::workers;
+      return waiting_on(a[0], SO_SNDTIMEO);
+    case SYS_accept:
+    case SYS_accept4:
+      return waiting_on(a[0], SO_RCVTIMEO);
+    case SYS_connect:
+      return a[2] > kMost32 ? Route::workers : waiting_on(a[0], SO_SNDTIMEO);
+    case SYS_read:
+      return read(slot);
+    case SYS_write:
+      return write(slot);
+    case SYS_readv:
+      return read_vector(slot);
+    case SYS_writev:
+      return write_vector(slot);
+    case SYS_pread64:
+    case SYS_pwrite64:
+      return positioned(slot, kMostBytes);
+    case SYS_preadv:
+    case SYS_pwritev:
+      return positioned(slot, kMostVectors);
+    case SYS_open:
+    case SYS_creat:
+    case SYS_openat:
+    case SYS_openat2:
+      return open(slot);
+    case SYS_poll:
+    case SYS_epoll_wait:
+    case SYS_epoll_pwait:
+      return poll(slot);
+    case SYS_splice:
+      if (a[1] != 0 || a[3] != 0 || !fits(a[4]) || a[5] > 15) return Route::workers;
+      return Route::ring;
+    case SYS_tee:
+      return fits(a[2]) && a[3] <= 15 ? Route::ring : Route::workers;
+    case SYS_fadvise64:
+      return a[2] <= kMost32 ? Route::ring : Route::workers;
+    case SYS_ftruncate:
+      return static_cast<std::int64_t>(a[1]) < 0 ? Route::carrier : if_has(kOperationFtruncate);
+    case SYS_fsync:
+    case SYS_fdatasync:
+    case SYS_fallocate:
+    case SYS_statx:
+    case SYS_unlink:
+    case SYS_rmdir:
+    case SYS_unlinkat:
+    case SYS_rename:
+    case SYS_renameat:
+    case SYS_renameat2:
+    case SYS_mkdir:
+    case SYS_mkdirat:
+    case SYS_symlink:
+    case SYS_symlinkat:
+    case SYS_link:
+    case SYS_linkat:
+      return Route::ring;
+    default:
+      return prospect_of(slot.call) == Prospect::at_once ? Route::carrier : Route::workers;
+  }
+}
+
+RingCalls::Next RingCalls::completed(RingCall& slot, long& result) {
+  if (slot.shape == RingCall::Shape::poll) return polled(slot, result);
+  // What sleeps in a thread of the kernel is got out of it like by a signal.
+  if (slot.cancelled && result == -EINTR) result = -ECANCELED;
+  if (slot.guessed && result == -ENOTSOCK) {
+    if (slot.call.args[0] < sockets_.size()) sockets_[slot.call.args[0]] = false;
+    slot.guessed = false;
+    slot.shape = RingCall::Shape::plain;
+    return slot.cancelled ? Next::complete : Next::workers;
+  }
+  return slot.shape == RingCall::Shape::plain ? Next::complete : sent(slot, result);
+}
+
+RingCalls::Next RingCalls::sent(RingCall& slot, long& result) {
+  auto& a = slot.call.args;
+  if (slot.shape == RingCall::Shape::rest) {
+    if (slot.before > 0) result = slot.before + std::max(result, 0L);
+    return Next::complete;
+  }
+  const bool whole = result == static_cast<long>(a[2]);
+  if (whole || (result < 0 && result != -EAGAIN) || slot.cancelled) {
+    if (slot.cancelled && result == -EAGAIN) result = -ECANCELED;
+    return Next::complete;
+  }
+  const Route route = waiting_on(a[0], SO_SNDTIMEO);
+  if (route == Route::carrier) return Next::complete;  // it may not wait: that is its result
+  slot.before = std::max(result, 0L);
+  slot.shape = RingCall::Shape::rest;
+  a[1] += static_cast<std::uint64_t>(slot.before);
+  a[2] -= static_cast<std::uint64_t>(slot.before);
+  return route == Route::ring ? Next::again : Next::workers;
+}
+
+RingCalls::Next RingCalls::polled(RingCall& slot, long& result) {
+  if (slot.cancelled && result < 0) {
+    result = -ECANCELED;
+    return Next::complete;
+  }
+  Call look = slot.call;
+  look.args[slot.call.nr == SYS_poll ? 2 : 3] = 0;
+  const bool over = result == -ECANCELED;  // its time
+  const bool failed = result < 0 && !over;
+  result = ask(look);
+  if (result != 0 || over) return Next::complete;
+  // Somebody else was faster; or the descriptor has changed, which the call itself is told.
+  return failed ? Next::workers : Next::again;
+}
+
+}  // namespace flexsc::detail
