@@ -49,8 +49,13 @@ SUITES: tuple[Suite, ...] = (
     Suite("native-tests-on-the-module",
           tuple(f"{program} --gtest_filter='*/kernel'"
                 for program in ("libflexsc-tests", "scheduler-test", "intercept-test"))),
-    # The server's models on engine kernel.
-    Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel'",), cpus=3),
+    # What the kernels' own io_uring makes of them.
+    Suite("native-tests-on-io_uring",
+          tuple(f"{program} --gtest_filter='*/uring:*Uring*'"
+                for program in ("libflexsc-tests", "scheduler-test", "intercept-test")),
+          module=False),
+    # The server's models on engines that depend on the kernel.
+    Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel:*_uring'",), cpus=3),
     # Random use by many processes, to which random things happen. `./run stress` does more of it.
     Suite("stress", ("flexsc-stress --seed 1 --operations 8000",
                      "flexsc-stress --seed 2 --operations 3000 --processes 12"), gtest=False),
