@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <exception>
 #include <fstream>
 #include <system_error>
+#include <thread>
 
 #include "flexsc/call.hpp"
 
@@ -105,11 +107,25 @@ RingOperations::RingOperations(io_uring& ring) {
 }
 
 Ring::Ring(const RingOptions& options) : options_(options) {
-  open();
+  open_apart();
 }
 
 Ring::~Ring() {
   close();
+}
+
+/// When a ring ends, the kernel interrupts each thread that had to do with it, at some time after:
+/// a call of that thread can return EINTR. So it is made in a thread that is gone by then.
+void Ring::open_apart() {
+  std::exception_ptr failure;
+  std::thread([&] {
+    try {
+      open();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+  }).join();
+  if (failure) std::rethrow_exception(failure);
 }
 
 void Ring::open() {
@@ -153,7 +169,7 @@ bool Ring::bind(bool busy) {
           "kernel ties these to the thread that made them");
     }
     close();
-    open();
+    open_apart();
   }
   // Debian's liburing 2.3 declares io_uring_enable_rings() and does not export it.
   const auto error = static_cast<int>(execute(

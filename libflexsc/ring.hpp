@@ -88,6 +88,7 @@ class Ring {
 
  private:
   void open();
+  void open_apart();
   void close() noexcept;
 
   const RingOptions options_;

@@ -153,7 +153,8 @@ class Chain;
 /// One carrier's way into an engine: post calls, reap completions.
 ///
 /// Threads: everything but notify() is for one thread at a time (the carrier), with engine `uring`
-/// for the same thread as long as calls are in flight.
+/// for the same thread as long as calls are in flight; a call that this thread makes after the
+/// channel's end can be interrupted once (EINTR).
 /// Blocking: only wait() blocks; with engine `direct`, post() makes the call.
 class Channel {
  public:
