@@ -63,7 +63,7 @@ std::string Side::missing() const {
 
 const std::vector<Side>& all_sides() {
   static const std::vector<Side> sides{
-      {"threads", ""},    {"pool", ""},          {"epoll", ""},        {"esca", "direct"},
+      {"threads", ""},    {"pool", ""},          {"epoll", ""},       {"esca", "direct"},
       {"esca", "kernel"}, {"fibers", "threads"}, {"fibers", "uring"}, {"fibers", "kernel"},
   };
   return sides;
