@@ -26,6 +26,8 @@ constexpr std::size_t kRound = 64;
 constexpr std::uint64_t kPublishRounds = 16;
 /// Rounds that fibers begin without going back to the loop.
 constexpr unsigned kRoundsInside = 16;
+/// Turns of the loop between two looks at the coarse clock, unless the carrier sleeps.
+constexpr unsigned kTurnsPerClock = 8;
 /// Of so many fresh fibers one is taken that another thread has spawned, if there are any.
 constexpr unsigned kOthersTurn = 8;
 /// Stacks that a carrier keeps to itself.
@@ -97,7 +99,9 @@ Carrier::~Carrier() {
 void Carrier::run() {
   set_this_carrier(this);
   thread_state_ = ThreadState::of_this_thread();
-  while (true) {
+  now_ = coarse_now();
+  for (unsigned turn = 0;; ++turn) {
+    if (turn % kTurnsPerClock == 0) now_ = coarse_now();
     rounds_inside_ = 0;
     take_inbox();
     fire_timers();
@@ -197,6 +201,7 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
     FLEXSC_EXPECT(fiber.state == FiberState::ready && fiber.carrier == this);
   }
   fiber.state = FiberState::running;
+  ++fiber.resumed;
   current_ = &fiber;
   count(switches_);
 }
@@ -240,6 +245,7 @@ void Carrier::pick_up_left() noexcept {
 void Carrier::bury(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.state == FiberState::finished);
   fiber.context.forget();
+  fiber.stack.belongs_to(nullptr);
   if (spare_stacks_.size() < kSpareStacks && fiber.stack.size == runtime_.stacks().pooled_size()) {
     spare_stacks_.push_back(fiber.stack);  // reserved: does not allocate
   } else {
@@ -319,7 +325,7 @@ Stack Carrier::take_stack(std::size_t size) {
   FLEXSC_EXPECT(fiber.state == FiberState::running && left_ == nullptr);
   fiber.state = FiberState::finished;
   count(finished_, std::memory_order_release);  // pairs with finished()
-  if (channel_stats_.posted + channel_stats_.direct != published_calls_) publish();
+  if (calls_seen() != published_calls_) publish();
   tell_joiner(fiber);
   left_ = &fiber;
   leave(fiber);
@@ -391,6 +397,7 @@ void Carrier::park() noexcept {
   FiberControl& self = *current_;
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::parked;
+  self.since = now_;
   leave(self);
 }
 

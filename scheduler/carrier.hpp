@@ -88,9 +88,12 @@ class RuntimeImpl;
 
 /// A call, or a chain, whose fiber is parked on it. Lives on that fiber's stack; its address is
 /// the completion token.
-struct PendingCall {
+struct PendingCall : CallRecord {
+  PendingCall(FiberControl& whose, const Call& what) noexcept : CallRecord{&what}, fiber(whose) {}
+  PendingCall(FiberControl& whose, const Chain& what, std::span<long> into) noexcept
+      : fiber(whose), chain(&what), results(into) {}
+
   FiberControl& fiber;
-  const Call* call = nullptr;
   const Chain* chain = nullptr;  ///< then there is no `call`
   std::span<long> results = {};  ///< of the chain
   long result = 0;
@@ -200,6 +203,10 @@ class alignas(64) Carrier {
 
   // Calls (carrier_call.cpp).
   [[nodiscard]] bool alone() const noexcept;
+  /// Another number after each call that was made, posted or completed.
+  [[nodiscard]] std::uint64_t calls_seen() const noexcept {
+    return channel_stats_.posted + channel_stats_.direct + channel_stats_.reaped;
+  }
   [[nodiscard]] bool any_ready() const noexcept {
     return !ready_.empty() || (order_ != nullptr && order_->size() != 0);
   }
@@ -259,6 +266,7 @@ class alignas(64) Carrier {
   bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
   std::vector<Stack> spare_stacks_;
   std::uint64_t rounds_ = 0;
+  std::int64_t now_ = 0;               ///< coarse_now() not long ago
   unsigned rounds_inside_ = 0;         ///< begun since the loop had its turn
   unsigned pops_ = 0;                  ///< of fresh fibers
   RuntimeStats own_stats_;             ///< stolen, sleeps, slept, taken and reaps

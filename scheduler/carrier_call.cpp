@@ -32,7 +32,7 @@ bool Carrier::alone() const noexcept {
 }
 
 long Carrier::run_call(const Call& call) {
-  PendingCall pending{.fiber = *current_, .call = &call};
+  PendingCall pending(*current_, call);
   if (const long why = must_end(*current_); why != 0) [[unlikely]] {
     // Cleaning up has to be possible.
     long result = 0;
@@ -69,7 +69,7 @@ long Carrier::run_chain(const Chain& chain, std::span<long> results) {
     // Here, where the caller can catch it: it may be posted from outside of the fiber.
     throw std::system_error(EINVAL, std::generic_category(), "a chain without calls or places");
   }
-  PendingCall pending{.fiber = *current_, .chain = &chain, .results = results};
+  PendingCall pending(*current_, chain, results);
   if (const long why = must_end(*current_); why != 0) {
     std::fill_n(results.begin(), chain.size(), -ECANCELED);
     return why;

@@ -134,7 +134,7 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
 
 void Carrier::publish() noexcept {
   const ChannelStats& channel = channel_stats_;
-  published_calls_ = channel.posted + channel.direct;
+  published_calls_ = calls_seen();
   published_round_ = rounds_;
   std::array<std::uint64_t, kPublished> value{
       channel.posted,    channel.reaped,
@@ -279,6 +279,7 @@ void Carrier::wait(std::chrono::nanoseconds timeout) {
   const bool some = wait_.kind() == WaitPolicy::Kind::some && !impatient_;
   const bool any = wait_.kind() == WaitPolicy::Kind::some && impatient_;
   channel_->wait(any ? WaitPolicy::any() : wait_, timeout);
+  now_ = coarse_now();
   // After its patience a wait for some ends with nothing too; then the first one will do, or an
   // idle carrier would wake up again and again.
   impatient_ = !settle() && (some || impatient_);

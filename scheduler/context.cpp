@@ -28,7 +28,7 @@ void Context::prepare(const Stack& stack, void (*entry)(Transfer)) noexcept {
   FLEXSC_EXPECT(resume_ == nullptr);
   stack_bottom_ = stack.bottom;
   stack_size_ = stack.size;
-  resume_ = boost::context::detail::make_fcontext(stack.top(), stack.size, entry);
+  resume_ = boost::context::detail::make_fcontext(stack.begin(), stack.size, entry);
 #ifdef FLEXSC_TSAN
   tsan_fiber_ = __tsan_create_fiber(0);
 #endif

@@ -54,6 +54,8 @@ class Context {
   static void switch_to(Context& from, Context& to, bool from_ends,
                         const ThreadState& thread) noexcept;
 
+  /// Where its stack pointer is kept, null while it runs.
+  [[nodiscard]] void* const* saved() const noexcept { return &resume_; }
   /// Frees what the sanitizers keep for a context that has ended.
   void forget() noexcept;
 

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "context.hpp"
+#include "flexsc/detail/fiber_table.hpp"
 #include "flexsc/run_order.hpp"
 #include "intrusive.hpp"
 #include "local_values.hpp"
@@ -52,14 +53,6 @@ inline constexpr Word detached = 8;
 inline constexpr Word ended = 16;
 }  // namespace fiber_end
 
-enum class FiberState : std::uint8_t {
-  fresh,     ///< never ran; on some carrier's fresh queue
-  ready,     ///< on its carrier's ready queue; if it may move, where all carriers take from
-  running,   ///< its carrier's current fiber
-  parked,    ///< waits for a wake-up: a completion, a timer or Carrier::wake()
-  finished,  ///< its body has returned; its stack may be reused
-};
-
 /// One fiber. Made by spawn(), destroyed by its handle or its carrier, see fiber_end. Which
 /// thread may touch what:
 ///  - until the fiber starts: whoever holds it (the spawner, then the carrier that took it
@@ -70,10 +63,16 @@ enum class FiberState : std::uint8_t {
 ///    is ready: nobody may wake it then, and with `at_home` clear or `announced` set nobody reads
 ///    a `carrier` that changes;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
-class FiberControl : public Runnable {
+class FiberControl : public Runnable, public FiberRecord {
  public:
   FiberControl(std::function<void()>&& what, std::string&& called) noexcept
-      : body(std::move(what)), name(std::move(called)) {}
+      : body(std::move(what)), name(std::move(called)) {
+    mark = kFiberMark ^ reinterpret_cast<std::uint64_t>(record());
+    name_text = name.data();
+    name_size = static_cast<std::uint32_t>(name.size());
+    saved = context.saved();
+  }
+  [[nodiscard]] FiberRecord* record() noexcept { return this; }
   FiberControl(const FiberControl&) = delete;
   FiberControl& operator=(const FiberControl&) = delete;
   ~FiberControl() = default;
@@ -88,8 +87,6 @@ class FiberControl : public Runnable {
   using Runnable::priority_;
   using Runnable::tag_;
 
-  Carrier* carrier = nullptr;  ///< set when it starts; changed only while it is moved
-  FiberState state = FiberState::fresh;
   Stack stack;
   Context context;
   std::function<void()> body;
@@ -104,10 +101,7 @@ class FiberControl : public Runnable {
   /// cases.
   int stays = 1;
   static constexpr int kOrdered = std::numeric_limits<int>::min() / 2;
-  Timer* timer = nullptr;       ///< of its wait, in its carrier's wheel if it is pending
-  PendingCall* call = nullptr;  ///< what it is parked on, if it is a call
-  /// What it is parked on, unless on a call.
-  Waiter* waits_on = nullptr;
+  Timer* timer = nullptr;  ///< of its wait, in its carrier's wheel if it is pending
   bool wait_heeds_cancel = false;
   unsigned shields = 0;  ///< CancelShield objects of it
 

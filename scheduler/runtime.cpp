@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -75,6 +76,12 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
     carriers_.push_back(std::make_unique<Carrier>(*this, i, engine_->make_channel(), options,
                                                   cpus.size() == 1, seed_));
   }
+  carrier_records_.resize(cpus.size());
+  for (std::size_t i = 0; i < cpus.size(); ++i) {
+    carrier_records_[i] = {carriers_[i].get(), 0, static_cast<std::uint32_t>(i)};
+  }
+  record_ = {nullptr, carrier_records_.data(), cpus.size(), stacks_.table()};
+  enter_table(record_);
   // Threads last: they look at all carriers, so all of them must be there.
   threads_.reserve(cpus.size());
   try {
@@ -82,6 +89,7 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
       threads_.emplace_back([this, i] {
         block_signals();
         const SignalStack signal_stack;
+        carrier_records_[i].thread = ::gettid();
         carriers_[i]->run();
       });
       pin(threads_.back(), cpus[i]);
@@ -110,6 +118,7 @@ void RuntimeImpl::stop() noexcept {
   rouse_all();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  leave_table(record_);
 }
 
 /// There is no count of living fibers, which all carriers would write, but two of each carrier
@@ -158,11 +167,11 @@ FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& op
   fiber->priority_ = options.priority;
   fiber->deadline_ = options.deadline;
   fiber->tag_ = options.tag;
+  fiber->stack = here != nullptr ? here->take_stack(size) : stacks_.take(size);
+  fiber->stack.belongs_to(fiber->record());
   if (here != nullptr) {
-    fiber->stack = here->take_stack(size);
     here->push_own(*fiber);
   } else {
-    fiber->stack = stacks_.take(size);
     // Before it can end; at_end() acquires it.
     spawned_.fetch_add(1, std::memory_order_release);
     const std::size_t turn = next_carrier_.fetch_add(1, std::memory_order_relaxed);

@@ -58,6 +58,8 @@ class RuntimeImpl {
   StackPool stacks_;
   std::vector<std::unique_ptr<Carrier>> carriers_;
   std::vector<std::thread> threads_;
+  std::vector<CarrierRecord> carrier_records_;
+  RuntimeRecord record_;
 
   std::atomic<std::size_t> next_carrier_{0};  ///< relaxed: any turn will do
   std::atomic<std::uint64_t> spawned_{0};     ///< by plain threads; see at_end()

@@ -50,16 +50,6 @@ long guard_limit() noexcept {
 /// Guards of all pools. Relaxed: a budget, it orders nothing.
 std::atomic<long> guards{0};
 
-void say_unguarded(const char* why) noexcept {
-  static std::atomic<bool> said{false};
-  if (said.exchange(true, std::memory_order_relaxed)) return;  // relaxed: only who is first
-  std::fprintf(stderr,
-               "flexsc: %s: further fiber stacks have no guard page, only a canary that is "
-               "checked when the fiber is switched away. More guards need a larger "
-               "vm.max_map_count (two mappings for each).\n",
-               why);
-}
-
 std::byte* map(std::size_t size) noexcept {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
@@ -90,6 +80,12 @@ void forget_contents(const Stack& stack) noexcept {
 
 bool Stack::canary_intact() const noexcept {
   return std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
+}
+
+void Stack::belongs_to(FiberRecord* fiber) const noexcept {
+  auto& owner = *reinterpret_cast<FiberRecord**>(top() - kOwnerBelowTop);
+  // release: whoever reads our memory finds the record whole.
+  std::atomic_ref(owner).store(fiber, std::memory_order_release);
 }
 
 // It reads frames of functions that AddressSanitizer has put red zones into.
@@ -125,6 +121,15 @@ std::size_t stack_size_for(std::size_t usable) noexcept {
   return (wanted + page - 1) / page * page;
 }
 
+void StackPool::say_unguarded(const char* why) noexcept {
+  if (said_.exchange(true, std::memory_order_relaxed)) return;  // relaxed: only who is first
+  std::fprintf(stderr,
+               "flexsc: %s: further fiber stacks have no guard page, only a canary that is "
+               "checked when the fiber is switched away. More guards need a larger "
+               "vm.max_map_count (two mappings for each).\n",
+               why);
+}
+
 StackPool::~StackPool() {
   for (const Stack& stack : free_) {
     if (!stack.in_slab) unmap(stack);
@@ -147,7 +152,15 @@ Stack StackPool::take(std::size_t size) {
     std::byte* memory = map(size + page);
     if (memory != nullptr) {
       if (mprotect(memory, page, PROT_NONE) == 0) {
-        const Stack stack{memory + page, size, true, false};
+        Stack stack{memory + page, size, true, false};
+        try {
+          const std::scoped_lock lock(mutex_);
+          stack.place = &places_.add(stack.top(), size, 1);
+        } catch (...) {
+          munmap(memory, size + page);
+          guards.fetch_sub(1, std::memory_order_relaxed);
+          throw;
+        }
         prepare(stack);
         return stack;
       }
@@ -162,7 +175,14 @@ Stack StackPool::take(std::size_t size) {
   if (size == pooled_size_) return from_slab();
   std::byte* memory = map(size);
   if (memory == nullptr) throw std::bad_alloc();
-  const Stack stack{memory, size, false, false};
+  Stack stack{memory, size, false, false};
+  try {
+    const std::scoped_lock lock(mutex_);
+    stack.place = &places_.add(stack.top(), size, 1);
+  } catch (...) {
+    munmap(memory, size);
+    throw;
+  }
   prepare(stack);
   return stack;
 }
@@ -179,7 +199,8 @@ Stack StackPool::from_slab() {
     const std::size_t begin = page_size() - kLastBytes;
     std::byte* memory = map(bytes);
     if (memory == nullptr) throw std::bad_alloc();
-    slabs_.push_back({memory, bytes, false, true});
+    slabs_.push_back({memory, bytes, false, true});  // unmapped by the destructor from here on
+    (void)places_.add(memory + begin + pooled_size_, pooled_size_, kStacksPerSlab);
     free_.reserve(free_.size() + kStacksPerSlab);
     for (std::size_t i = kStacksPerSlab; i-- > 0;) {
       free_.push_back({memory + begin + i * pooled_size_, pooled_size_, false, true});
@@ -193,8 +214,8 @@ Stack StackPool::from_slab() {
 
 void StackPool::give(Stack stack) noexcept {
   FLEXSC_EXPECT(stack.bottom != nullptr);
-  if (stack.size != pooled_size_) return unmap(stack);
   const std::scoped_lock lock(mutex_);
+  if (stack.size != pooled_size_) return unmap(stack);
   const bool warm = free_.size() < kKeepWarm;
   if (!warm && !stack.in_slab) return unmap(stack);
   if (!warm) forget_contents(stack);
@@ -205,7 +226,9 @@ void StackPool::give(Stack stack) noexcept {
   }
 }
 
+/// One that is not in a slab. With mutex_ held, or in the destructor.
 void StackPool::unmap(const Stack& stack) noexcept {
+  places_.remove(*stack.place);
   const std::size_t guard = stack.guarded ? page_size() : 0;
 #ifdef FLEXSC_ASAN
   __asan_unpoison_memory_region(stack.bottom, stack.size);

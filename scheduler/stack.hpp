@@ -3,11 +3,17 @@
 /// Stacks of fibers: mapped lazily, guarded below while the system lets us, pooled.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <vector>
 
+#include "fiber_table.hpp"
+
 namespace flexsc::detail {
+
+inline constexpr std::size_t kReserved = 64;  // keeps what lies below aligned
+static_assert(kReserved >= kOwnerBelowTop);
 
 /// A stack. Usable memory is [bottom, bottom + size); it grows down from the end.
 struct Stack {
@@ -18,7 +24,14 @@ struct Stack {
   /// Part of a larger mapping that the pool unmaps as a whole.
   bool in_slab = false;
 
+  /// In the register of its pool.
+  StackPlace* place = nullptr;
+
   [[nodiscard]] std::byte* top() const noexcept { return bottom + size; }
+  /// Where frames begin: below the words for those who look from outside.
+  [[nodiscard]] std::byte* begin() const noexcept { return top() - kReserved; }
+  /// Says which fiber has it, or none.
+  void belongs_to(FiberRecord* fiber) const noexcept;
   /// False when something has written over the end of an unguarded stack.
   [[nodiscard]] bool intact() const noexcept { return guarded || canary_intact(); }
   [[nodiscard]] bool canary_intact() const noexcept;
@@ -49,16 +62,20 @@ class StackPool {
   [[nodiscard]] Stack take(std::size_t size);
   void give(Stack stack) noexcept;
 
+  [[nodiscard]] const StackTable* table() const noexcept { return places_.first(); }
   [[nodiscard]] std::size_t pooled_size() const noexcept { return pooled_size_; }
 
  private:
   [[nodiscard]] Stack from_slab();
   void unmap(const Stack& stack) noexcept;
+  void say_unguarded(const char* why) noexcept;
 
   const std::size_t pooled_size_;
+  std::atomic<bool> said_{false};  ///< that guards have run out
   std::mutex mutex_;
   std::vector<Stack> free_;
   std::vector<Stack> slabs_;  ///< each one whole mapping
+  StackRegister places_;      ///< of all mappings
 };
 
 }  // namespace flexsc::detail

@@ -30,7 +30,7 @@ const void* caller_identity() noexcept {
 }
 
 Waiter::Waiter(const char* what, const void* on) noexcept
-    : fiber_(Carrier::running_fiber()), identity_(caller_identity()), what_(what), on_(on) {
+    : WaitRecord{what, on}, fiber_(Carrier::running_fiber()), identity_(caller_identity()) {
   if (fiber_ == nullptr) thread_.emplace();
 }
 

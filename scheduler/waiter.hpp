@@ -22,6 +22,7 @@
 #include <mutex>
 #include <optional>
 
+#include "flexsc/detail/fiber_table.hpp"
 #include "flexsc/detail/wait_queue.hpp"
 #include "interleaving.hpp"
 #include "timers.hpp"
@@ -48,7 +49,7 @@ struct ThreadPark {
 };
 
 /// The caller, waiting once. Lives on the caller's stack.
-class Waiter {
+class Waiter : public WaitRecord {
  public:
   /// `what` it waits for, in words, and on which object: for listings.
   explicit Waiter(const char* what, const void* on = nullptr) noexcept;
@@ -85,16 +86,12 @@ class Waiter {
   /// Whether the fiber goes on on its carrier. By who has claimed it, before wake(); a fiber waits.
   [[nodiscard]] bool stays() const noexcept;
   [[nodiscard]] const void* identity() const noexcept { return identity_; }
-  [[nodiscard]] const char* what() const noexcept { return what_; }
-  [[nodiscard]] const void* on() const noexcept { return on_; }
 
  private:
   Wake wait_in_thread(Deadline until) noexcept;
 
   FiberControl* const fiber_;
   const void* const identity_;
-  const char* const what_;
-  const void* const on_;
   std::atomic<Wake> how_{Wake::pending};
   FiberControl* joined_ = nullptr;
   std::optional<ThreadPark> thread_;  ///< in a plain thread

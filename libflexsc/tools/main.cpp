@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "doctor.hpp"
+#include "fibers.hpp"
 #include "groups.hpp"
 #include "stat.hpp"
 
@@ -63,6 +64,18 @@ int stat(const StatOptions& options) {
   return 0;
 }
 
+struct FiberOptions {
+  int process = 0;
+  bool json = false;
+  bool backtraces = true;
+};
+
+int fibers(const FiberOptions& options) {
+  const Json list = list_fibers(options.process, options.backtraces);
+  std::fputs(options.json ? (list.dump() + "\n").c_str() : fibers_text(list).c_str(), stdout);
+  return std::fflush(stdout) == 0 ? 0 : 1;
+}
+
 int doctor() {
   const Facts facts = examine();
   std::fputs(prescription(facts).c_str(), stdout);
@@ -98,7 +111,23 @@ int run(int argc, char** argv) {
       "doctor",
       "What is there for the kernel engine, and what to do where it is not; status 1 if programs "
       "cannot use it");
+
+  FiberOptions fiber_options;
+  bool no_backtraces = false;
+  CLI::App* fibers_command = app.add_subcommand(
+      "fibers",
+      "Every fiber of a process: state, what it waits for and since when, backtrace. Reads its "
+      "memory, so it may hang, and the caller must be allowed to trace it; docs/observability.md");
+  fibers_command->add_option("pid", fiber_options.process, "Of the process")
+      ->required()
+      ->check(CLI::PositiveNumber);
+  fibers_command->add_flag("--json", fiber_options.json, "One JSON object");
+  fibers_command->add_flag("--no-backtraces", no_backtraces, "Faster, where there are many");
   CLI11_PARSE(app, argc, argv);
+  if (fibers_command->parsed()) {
+    fiber_options.backtraces = !no_backtraces;
+    return fibers(fiber_options);
+  }
   return doctor_command->parsed() ? doctor() : stat(options);
 }
 

@@ -266,6 +266,27 @@ TEST_P(EndedCallTest, AFiberChoosesItsPool) {
   });
 }
 
+// Engine direct has nobody who could end a call; what comes after the time is not begun.
+TEST(CallScopes, OnEngineDirectADeadlineStopsFurtherCallsOnly) {
+  Runtime runtime(test::options_for(EngineKind::direct, 1));
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  test::in_fiber(runtime, [&] {
+    char byte = 0;
+    {
+      const DeadlineScope limit(std::chrono::milliseconds(1));
+      EXPECT_EQ(flexsc::write(pipe[1], "x", 1), 1);
+      this_fiber::sleep_for(std::chrono::milliseconds(5));
+      EXPECT_TRUE(limit.passed());
+      EXPECT_EQ(flexsc::read(pipe[0], &byte, 1), -1);
+      EXPECT_EQ(errno, ETIMEDOUT);
+    }
+    EXPECT_EQ(flexsc::read(pipe[0], &byte, 1), 1);
+  });
+  EXPECT_EQ(::close(pipe[0]), 0);
+  EXPECT_EQ(::close(pipe[1]), 0);
+}
+
 TEST(CallScopes, DoNothingInAPlainThread) {
   const Pipe pipe;
   const DeadlineScope scope(milliseconds(-1));

@@ -2,6 +2,7 @@
 // Description: many fibers at once, and spawning from everywhere.
 #include <atomic>
 
+#include "flexsc/latch.hpp"
 #include "flexsc/posix.hpp"
 #include "flexsc/uapi.h"
 #include "sanitizer.hpp"
@@ -43,6 +44,30 @@ TEST_P(ManyTest, TenThousandFibersAliveAtOnce) {
   const RuntimeStats stats = runtime.stats();
   EXPECT_EQ(stats.spawned, static_cast<std::uint64_t>(kMany));
   EXPECT_EQ(stats.finished, static_cast<std::uint64_t>(kMany));
+}
+
+// More than there can be guarded stacks with the kernel's default of vm.max_map_count.
+TEST(CrowdTest, AHundredThousandFibersAliveAtOnce) {
+#if defined(FLEXSC_TSAN) || defined(FLEXSC_ASAN)
+  GTEST_SKIP() << "sanitizers have no room for so many contexts";
+#endif
+  constexpr int kFibers = 100'000;
+  Runtime runtime(small_stacks(test::options_for(EngineKind::direct, 1)));
+  int alive = 0;
+  test::in_fiber(runtime, [&] {
+    Latch all(kFibers);
+    std::vector<Fiber> fibers;
+    fibers.reserve(kFibers);
+    for (int i = 0; i < kFibers; ++i) {
+      fibers.push_back(runtime.spawn([&] {
+        ++alive;
+        all.arrive_and_wait();
+      }));
+    }
+    for (Fiber& fiber : fibers) fiber.join();
+  });
+  EXPECT_EQ(alive, kFibers);
+  EXPECT_EQ(runtime.stats().finished, std::uint64_t{kFibers} + 1);
 }
 
 TEST_P(ManyTest, TenThousandFibersEachMakeACall) {
