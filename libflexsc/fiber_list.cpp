@@ -49,7 +49,7 @@ std::string text(const ProcessMemory& memory, const char* from, std::size_t most
 }
 
 bool same(const FiberRecord& a, const FiberRecord& b) noexcept {
-  return a.mark == b.mark && a.state == b.state && a.resumed == b.resumed && a.since == b.since &&
+  return a.mark == b.mark && a.state == b.state && a.parks == b.parks && a.since == b.since &&
          a.carrier == b.carrier && a.waits_on == b.waits_on && a.call == b.call;
 }
 
@@ -59,7 +59,7 @@ FiberView view(const ProcessMemory& memory, const FiberRecord& record) {
   fiber.name.resize(std::min<std::size_t>(record.name_size, kLongestName));
   if (!memory.read(record.name_text, fiber.name.data(), fiber.name.size())) fiber.name = "?";
   fiber.state = record.state;
-  fiber.resumed = record.resumed;
+  fiber.parks = record.parks;
   fiber.since = record.since;
   void* stack_pointer = nullptr;
   if (record.state != FiberState::fresh && record.state != FiberState::running &&

@@ -43,7 +43,7 @@ struct FiberView {
   std::uint64_t address = 0;  ///< of its FiberRecord; no two have the same at a time
   std::string name;
   FiberState state = FiberState::fresh;
-  std::uint64_t resumed = 0;
+  std::uint64_t parks = 0;
   pid_t thread = 0;  ///< of its carrier; 0: it has not started
   std::uint32_t carrier = 0;
   std::int64_t since = 0;  ///< CLOCK_MONOTONIC in ns; of a parked one

@@ -201,7 +201,6 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
     FLEXSC_EXPECT(fiber.state == FiberState::ready && fiber.carrier == this);
   }
   fiber.state = FiberState::running;
-  ++fiber.resumed;
   current_ = &fiber;
   count(switches_);
 }
@@ -398,6 +397,7 @@ void Carrier::park() noexcept {
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::parked;
   self.since = now_;
+  ++self.parks;
   leave(self);
 }
 

@@ -100,7 +100,7 @@ class Fiber:
     """A FiberRecord."""
 
     def __init__(self, address):
-        (mark, name, size, state, self.resumed, self.since, self.carrier, self.waits_on, self.call,
+        (mark, name, size, state, self.parks, self.since, self.carrier, self.waits_on, self.call,
          saved) = unpack("<QQIB3xQqQQQQ", address)
         if mark != MARK ^ address:
             raise gdb.MemoryError("not a fiber")

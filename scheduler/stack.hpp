@@ -12,7 +12,7 @@
 
 namespace flexsc::detail {
 
-inline constexpr std::size_t kReserved = 64;  // keeps what lies below aligned
+inline constexpr std::size_t kReserved = 16;  // on a cache line with the first frame
 static_assert(kReserved >= kOwnerBelowTop);
 
 /// A stack. Usable memory is [bottom, bottom + size); it grows down from the end.

@@ -42,7 +42,8 @@ std::vector<std::string> backtrace(const detail::ProcessMemory& memory, const Ba
     std::vector<std::string> frames = tracer.of(fiber.stack_pointer);
     std::optional<FiberView> now = detail::view_fiber(memory, fiber.address);
     if (!now) return {};
-    const bool same = now->resumed == fiber.resumed && now->state == fiber.state && !now->changing;
+    const bool same = now->parks == fiber.parks && now->state == fiber.state &&
+                      now->stack_pointer == fiber.stack_pointer && !now->changing;
     now->thread = fiber.thread;
     now->carrier = fiber.carrier;
     fiber = std::move(*now);

@@ -12,10 +12,10 @@
 ///   the words below the end of a stack -> FiberRecord, while a fiber has the stack
 ///
 /// Nothing is locked: whoever reads looks at it while it changes. A FiberRecord is one if its mark
-/// is right, and what was read of a fiber holds if `resumed`, `state` and the rest of the record
-/// are the same after. The writers are the threads that own the objects (see FiberControl and
-/// StackPool); they write what they need anyway, and of the rest a word or two at a spawn and at a
-/// park.
+/// is right, and what was read of one that waits holds if `parks`, `state` and the rest of the
+/// record are the same after. The writers are the threads that own the objects (see FiberControl
+/// and StackPool); they write what they need anyway, and of the rest a word or two at a spawn and
+/// at a park.
 ///
 /// Any change of these layouts is a new kTableVersion.
 #pragma once
@@ -54,7 +54,7 @@ struct FiberRecord {
   const char* name_text = nullptr;
   std::uint32_t name_size = 0;
   FiberState state = FiberState::fresh;
-  std::uint64_t resumed = 0;     ///< times it was let run
+  std::uint64_t parks = 0;       ///< times it parked
   std::int64_t since = 0;        ///< CLOCK_MONOTONIC in ns, coarse, when it parked last
   Carrier* carrier = nullptr;    ///< set when it starts; changed only while it is moved
   Waiter* waits_on = nullptr;    ///< what it is parked on, unless on a call: a WaitRecord
