@@ -10,6 +10,8 @@
 //                 follow each other; so only on what has no position.
 //   pread, pwrite ignore the position where there is none, instead of failing. Only on files.
 //   open          of a FIFO does not wait for its other end, unless made in a thread apart.
+//   paths         are read before the flags are judged, so that of two faults the other one is
+//                 told. What has flags that may be refused is the workers'.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <poll.h>
@@ -20,6 +22,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 
 #include "blocking.hpp"
 #include "ring_call.hpp"
@@ -46,6 +49,39 @@ constexpr std::uint64_t kSendFlags =
 
 bool fits(std::uint64_t bytes) noexcept {
   return bytes != 0 && bytes <= kMostBytes;
+}
+
+constexpr std::uint64_t kLargeFile = 0100000;  // O_LARGEFILE is 0 in the C library's headers
+constexpr std::uint64_t kOpenFlags = O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND |
+                                     O_NONBLOCK | O_SYNC | O_DIRECT | kLargeFile | O_DIRECTORY |
+                                     O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH;
+constexpr std::uint64_t kPathFlags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+constexpr std::uint64_t kResolveFlags = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS |
+                                        RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT;
+
+/// Whether an open with these flags is not refused for them.
+bool may_open(std::uint64_t flags) noexcept {
+  if ((flags & ~kOpenFlags) != 0) return false;
+  if ((flags & O_CREAT) != 0 && (flags & O_DIRECTORY) != 0) return false;
+  return (flags & O_PATH) == 0 || (flags & ~kPathFlags) == 0;
+}
+
+/// The same of openat2, which is stricter.
+bool may_open(const open_how& how) noexcept {
+  const bool modes = (how.flags & O_CREAT) != 0;
+  return may_open(how.flags) && (how.resolve & ~kResolveFlags) == 0 &&
+         (modes ? (how.mode & ~std::uint64_t{07777}) == 0 : how.mode == 0);
+}
+
+bool may_stat(std::uint64_t flags, std::uint64_t mask) noexcept {
+  constexpr std::uint64_t known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH |
+                                  AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
+  constexpr std::uint64_t either = AT_STATX_FORCE_SYNC | AT_STATX_DONT_SYNC;
+  return (flags & ~known) == 0 && (flags & either) != either && mask <= 0x7fffffff;
+}
+
+bool may_rename(std::uint64_t flags) noexcept {
+  return flags == 0 || flags == RENAME_NOREPLACE || flags == RENAME_EXCHANGE;
 }
 
 bool vectors_fit(std::uint64_t count) noexcept {
@@ -198,12 +234,19 @@ Route RingCalls::open(RingCall& slot) {
       // openat2 has them in memory that may not be there. epoll_ctl copies 12 bytes from there
       // before it looks at the descriptor, which is none.
       if (a[3] < sizeof(open_how) || a[3] > kAtomicPipeWrite) return Route::carrier;
-      if (ask(make_call(SYS_epoll_ctl, -1, EPOLL_CTL_ADD, -1, a[2])) != -EBADF) {
-        return Route::carrier;
+      static_assert(sizeof(open_how) == 24);
+      for (const std::uint64_t part : {a[2], a[2] + 12}) {
+        if (ask(make_call(SYS_epoll_ctl, -1, EPOLL_CTL_ADD, -1, part)) != -EBADF) {
+          return Route::carrier;
+        }
       }
-      flags = reinterpret_cast<const open_how*>(a[2])->flags;  // NOLINT(performance-no-int-to-ptr)
+      const auto& how =
+          *reinterpret_cast<const open_how*>(a[2]);  // NOLINT(performance-no-int-to-ptr)
+      if (!may_open(how)) return Route::workers;
+      flags = how.flags;
     }
   }
+  if (!may_open(flags)) return Route::workers;
   const bool made = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
   slot.apart = !made && (flags & (O_NONBLOCK | O_PATH | O_DIRECTORY)) == 0;
   return Route::ring;
@@ -292,19 +335,24 @@ Route RingCalls::route(RingCall& slot) {
     case SYS_fsync:
     case SYS_fdatasync:
     case SYS_fallocate:
+      return Route::ring;
     case SYS_statx:
+      return may_stat(a[2], a[3]) ? Route::ring : Route::workers;
+    case SYS_unlinkat:
+      return a[2] == 0 || a[2] == AT_REMOVEDIR ? Route::ring : Route::workers;
+    case SYS_renameat2:
+      return may_rename(a[4]) ? Route::ring : Route::workers;
+    case SYS_linkat:
+      return (a[4] & ~std::uint64_t{AT_SYMLINK_FOLLOW}) == 0 ? Route::ring : Route::workers;
     case SYS_unlink:
     case SYS_rmdir:
-    case SYS_unlinkat:
     case SYS_rename:
     case SYS_renameat:
-    case SYS_renameat2:
     case SYS_mkdir:
     case SYS_mkdirat:
     case SYS_symlink:
     case SYS_symlinkat:
     case SYS_link:
-    case SYS_linkat:
       return Route::ring;
     default:
       return prospect_of(slot.call) == Prospect::at_once ? Route::carrier : Route::workers;

@@ -89,7 +89,7 @@ class RuntimeImpl;
 /// A call, or a chain, whose fiber is parked on it. Lives on that fiber's stack; its address is
 /// the completion token.
 struct PendingCall : CallRecord {
-  PendingCall(FiberControl& whose, const Call& what) noexcept : CallRecord{&what}, fiber(whose) {}
+  PendingCall(FiberControl& whose, const Call& what) noexcept : fiber(whose) { call = &what; }
   PendingCall(FiberControl& whose, const Chain& what, std::span<long> into) noexcept
       : fiber(whose), chain(&what), results(into) {}
 

@@ -9,7 +9,9 @@
 
 namespace flexsc::detail {
 
-[[nodiscard]] const char* seed_note() noexcept;  // interleaving.hpp
+/// What messages end with: the seed used last and how to repeat it, or nothing. Async-signal-safe.
+/// In interleaving.cpp.
+[[nodiscard]] const char* seed_note() noexcept;
 
 [[noreturn, gnu::cold, gnu::noinline]] inline void broken(const char* what, const char* file,
                                                           int line) noexcept {

@@ -44,9 +44,6 @@ struct Interleaving {
 /// @throws std::system_error (EINVAL) when FLEXSC_SEED is something else
 [[nodiscard]] std::optional<std::uint64_t> seed_to_use(std::optional<std::uint64_t> option);
 
-/// What messages end with: the seed used last and how to repeat it, or nothing. Async-signal-safe.
-[[nodiscard]] const char* seed_note() noexcept;
-
 /// Whether any runtime of the process has a seed. relaxed: a fiber of one that has sees it, as it
 /// was set before its carriers began.
 extern constinit std::atomic<bool> interleaving;

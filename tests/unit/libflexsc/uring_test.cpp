@@ -2,7 +2,9 @@
 /// Description: what is particular to engine `uring`: descriptors in non-blocking mode and time
 /// limits of sockets count as for the direct call, sends are whole, polls hold no worker, a
 /// channel changes its thread only when idle, and where there is no io_uring it says so.
+#include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -11,8 +13,10 @@
 #include <sys/time.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <cerrno>
 #include <thread>
+#include <vector>
 
 #include "ring.hpp"
 #include "support.hpp"
@@ -75,6 +79,29 @@ TEST_P(UringTest, ReceivesThatWaitHoldNoWorker) {
   EXPECT_EQ(bytes, std::vector<char>(kMany, 'x'));
   EXPECT_EQ(engine->stats().blocked, 0U);
   EXPECT_EQ(engine->stats().executed, kMany);
+}
+
+TEST_P(UringTest, OfTwoFaultsTheSameIsToldAsByTheDirectCall) {
+  open_how unknown{};
+  unknown.resolve = 1U << 20;
+  open_how mode{};
+  mode.mode = 0600;  // without O_CREAT
+  std::array<char, 256> status{};
+  const std::vector<Call> calls = {
+      make_call(SYS_openat, AT_FDCWD, "", O_CREAT | O_DIRECTORY, 0600),
+      make_call(SYS_openat, AT_FDCWD, nullptr, O_CREAT | O_DIRECTORY, 0600),
+      make_call(SYS_openat2, AT_FDCWD, "", &unknown, sizeof unknown),
+      make_call(SYS_openat2, AT_FDCWD, nullptr, &mode, sizeof mode),
+      make_call(SYS_openat2, AT_FDCWD, "/", &unknown, sizeof unknown),
+      make_call(SYS_statx, AT_FDCWD, "", 0, 1U << 31, status.data()),
+      make_call(SYS_statx, AT_FDCWD, nullptr, 1 << 30, 0, status.data()),
+      make_call(SYS_renameat2, AT_FDCWD, nullptr, AT_FDCWD, "", 1 << 10),
+      make_call(SYS_unlinkat, AT_FDCWD, nullptr, 1 << 10),
+      make_call(SYS_linkat, AT_FDCWD, nullptr, AT_FDCWD, "", 1 << 28),
+  };
+  for (const Call& call : calls) {
+    EXPECT_EQ(call_through(*channel, call), execute(call)) << call.nr << " with " << call.args[2];
+  }
 }
 
 TEST_P(UringTest, ASendIsWhole) {
