@@ -5,6 +5,7 @@
 #include <csignal>
 #include <thread>
 
+#include "passing.hpp"
 #include "process.hpp"
 #include "waitable.hpp"
 
@@ -157,20 +158,7 @@ TEST_F(ArmingLife, SocketWithOurOwnDescriptors) {
       ASSERT_TRUE(eventually([&] { return rig.group.stats().waiting == 1; }));
       // The group, the client and the socket itself, on their way to nobody.
       const std::array<int, 3> fds = {rig.group.fd(), rig.client.fd(), near.get()};
-      alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control{};
-      char text = 'd';
-      iovec vector{&text, 1};
-      msghdr message{};
-      message.msg_iov = &vector;
-      message.msg_iovlen = 1;
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof fds);
-      std::copy(fds.begin(), fds.end(), reinterpret_cast<int*>(CMSG_DATA(header)));
-      ASSERT_EQ(::sendmsg(near.get(), &message, 0), 1);
+      ASSERT_EQ(send_fds(near.get(), fds), 1);
     }
     EXPECT_TRUE(eventually([] {
       std::array<int, 2> more{};

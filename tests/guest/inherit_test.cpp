@@ -9,6 +9,7 @@
 #include <cstring>
 #include <thread>
 
+#include "passing.hpp"
 #include "process.hpp"
 
 namespace flexsc_guest {
@@ -109,23 +110,6 @@ TEST_F(Inherit, ChildInOurMemoryHasNoRights) {
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
 }
 
-void send_fds(int socket, std::array<int, 2> fds) {
-  char byte = 'f';
-  iovec part{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof fds)> control_data{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = control_data.data();
-  message.msg_controllen = control_data.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof fds);
-  std::memcpy(CMSG_DATA(header), fds.data(), sizeof fds);
-  REQUIRE_EQ(::sendmsg(socket, &message, 0), 1);
-}
-
 std::array<int, 2> receive_fds(int socket) {
   std::array<int, 2> fds{-1, -1};
   char byte = 0;
@@ -159,7 +143,7 @@ TEST_F(Inherit, PassedDescriptorsAreInert) {
   EXPECT_EQ(in_child([&] {
               const Rig rig;
               const Waiters waiters(rig.client, 10, 2);
-              send_fds(here.get(), {rig.group.fd(), rig.client.fd()});
+              REQUIRE_EQ(send_fds(here.get(), std::array{rig.group.fd(), rig.client.fd()}), 1);
               REQUIRE(eventually([&] { return board->stage == 1; }));
               REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
             }),
@@ -177,8 +161,8 @@ TEST_F(Inherit, DescriptorsLostInASocket) {
     {
       const Rig rig;
       const Waiters waiters(rig.client, 0, 2);
-      send_fds(ends[0], {rig.group.fd(), rig.client.fd()});
-      send_fds(ends[1], {ends[0], ends[1]});
+      REQUIRE_EQ(send_fds(ends[0], std::array{rig.group.fd(), rig.client.fd()}), 1);
+      REQUIRE_EQ(send_fds(ends[1], std::array{ends[0], ends[1]}), 1);
     }
     ::close(ends[0]);
     ::close(ends[1]);

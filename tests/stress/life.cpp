@@ -18,6 +18,8 @@
 #include <fstream>
 #include <string>
 
+#include "passing.hpp"
+
 namespace flexsc_stress {
 
 using flexsc_guest::arg;
@@ -399,27 +401,15 @@ void Life::fork_and_try() {
   }
 }
 
-/// Descriptors of a client and its group, in a message that nobody will receive.
+/// The descriptor of a client, in a message that nobody will receive: with it goes the socket that
+/// would receive it, so that only the kernel's search for such circles frees them.
 void Life::leave_in_flight() {
   Mine* const mine = any();
   if (mine == nullptr) return;
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> space{};
-  char byte = 'x';
-  iovec part{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = space.size();
-  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(2 * sizeof(int));
-  const std::array<int, 2> passed{mine->client->fd(), ends[1]};
-  std::memcpy(CMSG_DATA(rights), passed.data(), sizeof passed);
-  ::sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  flexsc_guest::send_fds(ends[0], std::array{mine->client->fd(), ends[1]},
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
   ::close(ends[0]);
   ::close(ends[1]);
 }

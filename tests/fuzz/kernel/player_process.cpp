@@ -9,10 +9,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
-#include <cstring>
 
 #include "kit.hpp"
+#include "passing.hpp"
 #include "player.hpp"
 
 namespace flexsc_fuzz {
@@ -24,21 +25,7 @@ using Operation = void (Player::*)(Bytes&);
 void send_away(int first, int second) {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(2 * sizeof(int))> space{};
-  char byte = 'x';
-  iovec part{&byte, 1};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  message.msg_control = space.data();
-  message.msg_controllen = space.size();
-  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(2 * sizeof(int));
-  const std::array<int, 2> passed{first, second};
-  std::memcpy(CMSG_DATA(rights), passed.data(), sizeof passed);
-  ::sendmsg(ends[0], &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  flexsc_guest::send_fds(ends[0], std::array{first, second}, MSG_DONTWAIT | MSG_NOSIGNAL);
   ::close(ends[0]);
   ::close(ends[1]);
 }
