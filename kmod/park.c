@@ -27,6 +27,7 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 
 #include "flexsc.h"
@@ -339,6 +340,13 @@ int flexsc_worker_create(struct flexsc_pool *pool)
 		goto err_user;
 	}
 	worker->task = task;
+	/*
+	 * Named before it runs: whoever waits by these names for workers to be
+	 * gone must not miss the one that has not begun. The lock is for /proc.
+	 */
+	task_lock(task);
+	snprintf(task->comm, sizeof(task->comm), "flexsc-w/%u", pool->index);
+	task_unlock(task);
 	raw_spin_lock_irq(&group->lock);
 	list_add(&worker->node, &pool->workers);
 	raw_spin_unlock_irq(&group->lock);

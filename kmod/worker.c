@@ -12,7 +12,6 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/rt.h>
 #include <linux/sched/signal.h>
-#include <linux/sched/task.h>
 #include <linux/task_work.h>
 #include <uapi/linux/sched/types.h>
 
@@ -341,10 +340,6 @@ static void serve(struct flexsc_worker *worker)
 
 static void worker_begin(struct flexsc_worker *worker)
 {
-	task_lock(current);
-	snprintf(current->comm, sizeof(current->comm), "flexsc-w/%u",
-		 worker->pool->index);
-	task_unlock(current);
 	take_config(worker);
 	flexsc_exec_begin(&worker->exec);
 }

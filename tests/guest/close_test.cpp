@@ -177,7 +177,7 @@ TEST_F(Close, GroupClosedWhileItsPoolIsMade) {
   });
   EXPECT_EQ(in_child([&] {
               pin(0);
-              for (int i = 0; i < 300; ++i) {
+              for (int i = 0; i < 100; ++i) {
                 Group group;
                 Client client(group);
                 client.fill(0, 0, call(SYS_munmap, client.base(), client.bytes()));

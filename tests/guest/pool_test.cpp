@@ -40,6 +40,24 @@ TEST_F(PoolSetup, WorkersAreThreadsOfTheProcess) {
   EXPECT_TRUE(eventually([] { return !workers_of(::getpid()).empty(); }));
 }
 
+TEST_F(PoolSetup, AWorkerHasItsNameBeforeItRuns) {
+  // The test keeps the CPU that the worker would run on.
+  EXPECT_EQ(in_child([] {
+              cpu_set_t one;
+              CPU_ZERO(&one);
+              CPU_SET(0, &one);
+              REQUIRE_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+              for (int i = 0; i < 100; ++i) {
+                Group group;
+                REQUIRE_EQ(group.create_pool({.cpus = mask_of(0)}), 0);
+                REQUIRE(!workers_of(::getpid()).empty());
+                group.close();
+                REQUIRE(eventually([] { return workers_of(::getpid()).empty(); }));
+              }
+            }),
+            "exit 0");
+}
+
 TEST_F(PoolSetup, SpinningIsBounded) {
   EXPECT_EQ(Group().create_pool({.spin_us = FLEXSC_MAX_SPIN_US + 1}), -EINVAL);
   EXPECT_EQ(Group().create_pool({.spin_us = 0xffffffff}), -EINVAL);
