@@ -39,8 +39,8 @@ using nlohmann::json;
 
 struct Options {
   std::string ground = "native";
-  std::vector<std::string> sides{"threads", "pool",          "epoll",
-                                 "esca",    "fibers_kernel", "fibers_threads"};
+  std::vector<std::string> sides{"threads",       "pool",         "epoll",         "esca",
+                                 "fibers_kernel", "fibers_uring", "fibers_threads"};
   unsigned rounds = 1;
   unsigned seconds = 2;
   unsigned connections = 50;

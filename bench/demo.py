@@ -21,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = Path(os.environ.get("FLEXSC_BUILD_DIR", ROOT / "build"))
 BASELINE = ("epoll", "none")
+# Whose fibers the report's sentence is about: the first one that was measured.
+ENGINES = ("kernel", "uring", "threads")
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,8 @@ def sentence(rows: list[Row], ground: str) -> str:
         return f"Nothing was measured on the {ground} ground."
     best = max(here, key=lambda row: row.relative)
     epoll = next(row for row in here if (row.model, row.engine) == BASELINE)
-    fibers = min((row for row in here if row.model == "fibers"), key=lambda row: row.engine,
-                 default=None)
+    fibers = min((row for row in here if row.model == "fibers"),
+                 key=lambda row: ENGINES.index(row.engine), default=None)
     where = "In the guest," if ground == "guest" else "On this machine, without the module,"
     parts = []
     if fibers is not None:

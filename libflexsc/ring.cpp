@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "flexsc/call.hpp"
+#include "usable_cpus.hpp"
 
 namespace flexsc::detail {
 
@@ -57,16 +58,20 @@ io_uring_params params_for(const RingOptions& options) {
   return params;
 }
 
-void set_cpus(io_uring& ring, const std::vector<int>& cpus) {
-  if (cpus.empty()) return;
+/// 0 or -errno.
+int set_cpus(io_uring& ring, const std::vector<int>& cpus) {
+  if (cpus.empty()) return 0;
   cpu_set_t set;
   CPU_ZERO(&set);
   for (const int cpu : cpus) CPU_SET(static_cast<std::size_t>(cpu), &set);
-  const int error = io_uring_register_iowq_aff(&ring, sizeof set, &set);
-  if (error < 0) {
-    throw std::system_error(-error, std::generic_category(),
-                            "the workers of io_uring cannot be bound to these CPUs");
-  }
+  return io_uring_register_iowq_aff(&ring, sizeof set, &set);
+}
+
+/// What is wrong if 0 or -errno is an error.
+void check(long error) {
+  if (error >= 0) return;
+  const int code = static_cast<int>(-error);
+  throw std::system_error(code, std::generic_category(), explain_ring(code));
 }
 
 }  // namespace
@@ -178,13 +183,26 @@ bool Ring::bind(bool busy) {
     close();
     open_apart();
   }
-  // Debian's liburing 2.3 declares io_uring_enable_rings() and does not export it.
-  const auto error = static_cast<int>(execute(
-      make_call(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0)));
-  if (error < 0) throw std::system_error(-error, std::generic_category(), explain_ring(-error));
-  set_cpus(ring_, options_.cpus);
+  enable();
   owner_ = self;
   return true;
+}
+
+/// For the calling thread.
+void Ring::enable() {
+  // Debian's liburing 2.3 declares io_uring_enable_rings() and does not export it.
+  check(execute(
+      make_call(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0)));
+  // What a thread has of io_uring, its workers among it, is made with its first submission; before
+  // that there is nothing to be bound. So here is one, of nothing.
+  if (!options_.submission_thread) {
+    check(execute(make_call(SYS_io_uring_enter, ring_.ring_fd, 1, 0, 0, nullptr, 0)));
+  }
+  const int error = set_cpus(ring_, options_.cpus);
+  has_its_cpus_ = error == 0;
+  // EINVAL: the CPUs could be used when the engine was made, and have been taken from the process
+  // since. Then its threads go where they still may, like all that were bound to such a CPU.
+  if (error != -EINVAL) check(error);
 }
 
 io_uring_sqe& Ring::next(unsigned room) {
@@ -228,19 +246,30 @@ void Ring::look() {
   static_cast<void>(io_uring_get_events(&ring_));
 }
 
-std::string ring_missing() {
+std::string ring_missing(const RingOptions& options) {
   // A filter does not see operations: what it forbids would be done.
   if (execute(make_call(SYS_prctl, PR_GET_SECCOMP, 0, 0, 0, 0)) > 0) {
     return "this process is under a seccomp filter, which io_uring would pass by: run it without, "
            "or use engine threads";
   }
-  try {
-    const Ring ring({.entries = 4, .completions = 8, .cpus = {}});
-    return {};
-  } catch (const std::system_error& error) {
-    // what() ends with the text of the code, which the sentence has said already.
-    return explain_ring(error.code().value());
-  }
+  std::string why;
+  // In a thread that is gone by the end of the ring's end, see open_apart().
+  std::thread([&] {
+    try {
+      Ring ring(options);
+      static_cast<void>(ring.bind(false));
+      // Linux before 6.6 has no way to bind those of a submission thread.
+      if (!ring.has_its_cpus() && !options.submission_thread) why = kNoUsableCpu;
+    } catch (const std::system_error& error) {
+      // what() ends with the text of the code, which the sentence has said already.
+      why = explain_ring(error.code().value());
+    }
+  }).join();
+  return why;
+}
+
+std::string ring_missing() {
+  return ring_missing({.entries = 4, .completions = 8, .cpus = {}});
 }
 
 }  // namespace flexsc::detail

@@ -22,7 +22,8 @@ struct RingOptions {
   /// A kernel thread takes what is posted (SQPOLL), so that handing over needs no crossing.
   bool submission_thread = false;
   std::chrono::milliseconds submission_idle{1};  ///< ... and sleeps after so long without work
-  /// CPUs of the threads that the kernel makes for what would block. Empty: any.
+  /// CPUs of the threads that the kernel makes for what would block; the first one is the
+  /// submission thread's. Empty: any. With a submission thread, Linux before 6.6 binds that alone.
   std::vector<int> cpus;
 };
 
@@ -55,7 +56,11 @@ class Ring {
   /// Before anything else: makes the calling thread the one that uses the ring. True if the ring
   /// is new to it, so that nothing is in flight. `busy`: something is; then no other thread may
   /// come (the process ends with a message).
+  /// @throws std::system_error
   [[nodiscard]] bool bind(bool busy);
+  /// Whether the CPUs of the options are those of its threads, if any are named. Known after
+  /// bind().
+  [[nodiscard]] bool has_its_cpus() const noexcept { return has_its_cpus_; }
 
   /// A cleared entry for an operation, to be filled; with `room`, so many can be had without a
   /// submission in between.
@@ -89,6 +94,7 @@ class Ring {
  private:
   void open();
   void open_apart();
+  void enable();
   void close() noexcept;
 
   const RingOptions options_;
@@ -96,12 +102,16 @@ class Ring {
   std::unique_ptr<RingOperations> operations_;
   std::uint64_t owner_ = 0;  ///< number of the thread that uses it; 0: none yet
   std::uint64_t crossings_ = 0;
+  bool has_its_cpus_ = true;
   ForkGuard fork_;
 };
 
 /// The sentence for an errno of making a ring.
 [[nodiscard]] std::string explain_ring(int error);
-/// Whether rings can be had here: empty, or a sentence that says why not and what to do.
+/// Whether such rings can be had here: empty, or a sentence that says why not and what to do. Makes
+/// one as a carrier will, and ends it.
+[[nodiscard]] std::string ring_missing(const RingOptions& options);
+/// The same of a small one that is not particular.
 [[nodiscard]] std::string ring_missing();
 
 }  // namespace flexsc::detail

@@ -8,6 +8,7 @@
 #include "interrupt.hpp"
 #include "paged_channel.hpp"
 #include "pool_options.hpp"
+#include "usable_cpus.hpp"
 
 namespace flexsc::detail {
 
@@ -65,7 +66,8 @@ class ThreadsTransport final : public Transport {
 ThreadsEngine::ThreadsEngine(const EngineOptions& options) : options_(options) {
   static_cast<void>(interrupt_signal());
   try {
-    for (const PoolOptions& pool : pools_of(options)) {
+    for (PoolOptions& pool : pools_of(options)) {
+      pool.worker_cpus = usable_cpus(pool.worker_cpus);
       pools_.push_back(std::make_shared<WorkerPool>(pool, static_cast<unsigned>(pools_.size())));
       pools_.back()->start();
     }

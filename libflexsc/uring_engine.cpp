@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "paged_channel.hpp"
+#include "usable_cpus.hpp"
 
 namespace flexsc::detail {
 
@@ -33,7 +34,7 @@ RingOptions ring_options(const EngineOptions& options) {
   ring.submission_thread = options.submission_thread;
   ring.submission_idle = std::max(std::chrono::ceil<std::chrono::milliseconds>(options.spin),
                                   std::chrono::milliseconds(1));
-  ring.cpus = options.worker_cpus;
+  ring.cpus = usable_cpus(options.worker_cpus);
   return ring;
 }
 
@@ -46,8 +47,9 @@ unsigned by_threads(const EngineOptions& options) {
 
 }  // namespace
 
-UringEngine::UringEngine(const EngineOptions& options) : options_(options), threads_(options) {
-  if (const std::string why = ring_missing(); !why.empty()) {
+UringEngine::UringEngine(const EngineOptions& options)
+    : options_(options), ring_(ring_options(options)), threads_(options) {
+  if (const std::string why = ring_missing(ring_); !why.empty()) {
     throw std::system_error(ENOTSUP, std::generic_category(), why);
   }
 }
@@ -60,7 +62,7 @@ std::unique_ptr<Channel> UringEngine::make_channel() {
   Mapping mapping = Mapping::anonymous(Pages::bytes(options_.pages_per_channel));
   const Pages pages(mapping.address(), options_.pages_per_channel);
   try {
-    transport = std::make_unique<UringTransport>(ring_options(options_), options_.plain_descriptors,
+    transport = std::make_unique<UringTransport>(ring_, options_.plain_descriptors,
                                                  std::move(mapping), pages, threads_.pools(),
                                                  client, by_threads(options_), counts_);
   } catch (...) {

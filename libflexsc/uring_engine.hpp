@@ -27,6 +27,7 @@ class UringEngine final : public Engine {
 
  private:
   const EngineOptions options_;
+  const RingOptions ring_;
   ThreadsEngine threads_;
   std::shared_ptr<RingCounts> counts_ = std::make_shared<RingCounts>();
   ForkGuard fork_;

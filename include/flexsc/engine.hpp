@@ -50,7 +50,8 @@ struct Scheduling {
 
 /// One pool of workers: they share their CPUs, their scheduling and their limits.
 struct PoolOptions {
-  /// CPUs of the workers. Empty: those on which the caller may run.
+  /// CPUs of the workers; those of them that this process may not use are left out, and no engine
+  /// opens if none is left (EINVAL). Empty: those on which the caller may run.
   std::vector<int> worker_cpus;
   /// Workers running at a time. 0: one per worker CPU (with no CPUs named: 1).
   unsigned concurrency = 0;
@@ -64,7 +65,8 @@ struct PoolOptions {
 
 struct EngineOptions {
   EngineKind kind = EngineKind::direct;
-  /// CPUs of the workers. Empty: those on which the caller may run.
+  /// CPUs of the workers; those of them that this process may not use are left out, and no engine
+  /// opens if none is left (EINVAL). Empty: those on which the caller may run.
   std::vector<int> worker_cpus;
   /// Workers running at a time. 0: one per worker CPU (with no CPUs named: 1).
   unsigned concurrency = 0;

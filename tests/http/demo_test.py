@@ -48,6 +48,12 @@ class Report(unittest.TestCase):
         self.assertIn("threads was fastest with 1.30", text)
         self.assertIn("no request failed", text)
 
+    def test_sentence_is_about_the_best_engine_that_was_measured(self) -> None:
+        rows = demo.rows_of([run("epoll", "none", 1, 100), run("fibers", "threads", 1, 20),
+                             run("fibers", "uring", 1, 90)])
+        self.assertIn("fibers/uring crossed", demo.sentence(rows, "guest"))
+        self.assertNotIn("fibers/threads", demo.sentence(rows, "guest"))
+
     def test_sentence_without_a_measurement_says_so(self) -> None:
         self.assertIn("Nothing was measured", demo.sentence([], "native"))
 
