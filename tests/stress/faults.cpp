@@ -13,6 +13,12 @@ namespace {
 
 const std::string kFail = "/sys/kernel/debug/failslab/";
 
+/// "Y" if the kernel was booted with a choice of the caches that may fail (`slub_debug=A`).
+std::string caches_chosen() {
+  std::ifstream file("/sys/kernel/slab/task_struct/failslab");
+  return file.get() == '1' ? "Y" : "N";
+}
+
 }  // namespace
 
 bool write_text(const std::string& path, const std::string& text) {
@@ -24,6 +30,7 @@ bool write_text(const std::string& path, const std::string& text) {
 FailingAllocations::FailingAllocations()
     : available_(write_text(kFail + "task-filter", "Y") && write_text(kFail + "verbose", "0") &&
                  write_text(kFail + "ignore-gfp-wait", "N") &&
+                 write_text(kFail + "cache-filter", caches_chosen()) &&
                  write_text(kFail + "interval", "1") && write_text(kFail + "times", "-1") &&
                  write_text(kFail + "probability", "2")) {}
 
