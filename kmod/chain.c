@@ -37,11 +37,12 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 	u64 head = flexsc_head_read(entry);
 	unsigned int i;
 
-	memset(member, 0, sizeof(*member));
 	flexsc_call_init(call);
 	call->nr = (u32)head;
 	flexsc_args_read(&call->regs, entry);
 	member->flags = head >> 32;
+	member->from = 0;
+	member->ran = false;
 	member->result = -ECANCELED;
 	member->traits = flexsc_call_traits(op->client->calls, call->nr);
 	member->plain = member->traits & (in_worker ? FLEXSC_CALL_HELPED :
@@ -60,7 +61,7 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 			return -EINVAL;
 		*deadline = READ_ONCE(entry->result);
 	}
-	for (i = 0; i < NR_ARGS; i++) {
+	for (i = 0; member->from >> i; i++) {
 		unsigned long from = *argument(&call->regs, i);
 
 		if (!(member->from & (1 << i)))

@@ -13,6 +13,7 @@ constexpr unsigned kFlags = FLEXSC_ENTRY_REPEAT | FLEXSC_ENTRY_GO_ON | FLEXSC_EN
 bool breaks_a_rule(const ChainCall& member, std::size_t position, bool last) noexcept {
   if ((member.flags & ~kFlags) != 0 || member.from >> member.call.args.size() != 0) return true;
   if ((member.flags & FLEXSC_ENTRY_REPEAT) != 0 && !last) return true;
+  if (member.from == 0) return false;
   for (std::size_t i = 0; i < member.call.args.size(); ++i) {
     if ((member.from >> i & 1) != 0 && member.call.args[i] >= position) return true;
   }

@@ -59,7 +59,7 @@ std::size_t PagedChannel::cancel_descriptor(int fd) {
 /// Whether a call of the entry, or of its chain, has this descriptor as its first argument.
 bool PagedChannel::works_on(Place place, int fd) {
   const bool chained = (chains_.of(place.page) & bit_of(place.bit)) != 0;
-  const unsigned length = chained ? chain_at(place)->length : 1;
+  const unsigned length = chained ? posted_chains_[place.index()].length : 1;
   for (unsigned i = 0; i < length; ++i) {
     // Workers read these fields and write none of them.
     const Call call = call_in(pages_.entry(place.page, place.bit + i));
@@ -85,7 +85,7 @@ void PagedChannel::cancel_at(Place place) {
     return;
   }
   if ((chains_.of(place.page) & bit) != 0) {
-    for (unsigned i = 1; i < chain_at(place)->length; ++i) {
+    for (unsigned i = 1; i < posted_chains_[place.index()].length; ++i) {
       pages_.entry(place.page, place.bit + i).result = -ECANCELED;
     }
   }

@@ -57,7 +57,10 @@ bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void*
     ++stats_.full;
     return false;
   }
-  posted_chains_.push_back({head, length, results.data()});
+  if (posted_chains_.empty()) {
+    posted_chains_.resize(std::size_t{pages_.count()} * FLEXSC_PAGE_ENTRIES);
+  }
+  posted_chains_[head.index()] = {length, results.data()};
   for (unsigned i = 0; i < length; ++i) {
     const ChainCall& member = chain.members()[i];
     flexsc_entry& entry = pages_.entry(head.page, head.bit + i);
@@ -83,17 +86,12 @@ bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void*
   return true;
 }
 
-std::vector<PagedChannel::PostedChain>::iterator PagedChannel::chain_at(Place head) {
-  return std::find_if(posted_chains_.begin(), posted_chains_.end(),
-                      [head](const PostedChain& chain) { return chain.head == head; });
-}
-
 Completion PagedChannel::finish_chain(Place head) {
-  const auto chain = chain_at(head);
-  for (unsigned i = 0; i < chain->length; ++i) {
-    chain->results[i] = static_cast<long>(pages_.entry(head.page, head.bit + i).result);
+  const PostedChain& chain = posted_chains_[head.index()];
+  const std::span<long> results(chain.results, chain.length);
+  for (unsigned i = 0; i < chain.length; ++i) {
+    results[i] = static_cast<long>(pages_.entry(head.page, head.bit + i).result);
   }
-  const std::span<long> results(chain->results, chain->length);
   const auto cut = std::find_if(results.begin(), results.end(), not_made);
   if (cut != results.end()) {
     // Refused or stopped before its first call: nothing of it was made.
@@ -110,25 +108,24 @@ Completion PagedChannel::finish_chain(Place head) {
 
 /// Takes the chain's entries back; its results are where they belong.
 Completion PagedChannel::release_chain(Place head) {
-  const auto chain = chain_at(head);
-  const long last = chain->results[chain->length - 1];
-  const Word others = run_of(head.bit, chain->length) & ~bit_of(head.bit);
+  const PostedChain& chain = posted_chains_[head.index()];
+  const long last = chain.results[chain.length - 1];
+  const Word others = run_of(head.bit, chain.length) & ~bit_of(head.bit);
   free_.add(head.page, others);
   chains_.remove(head.page, bit_of(head.bit));
-  posted_chains_.erase(chain);
   static_cast<void>(end_of(head, 0));
   return {release(head), last};
 }
 
 Completion PagedChannel::run_chain_directly(Place head) {
-  const auto chain = chain_at(head);
+  const PostedChain& chain = posted_chains_[head.index()];
   // Nothing here may throw: reap() has other completions in hand.
   std::array<ChainCall, Chain::kMembers> room;
-  const std::span members(room.data(), chain->length);
-  for (unsigned i = 0; i < chain->length; ++i) {
+  const std::span members(room.data(), chain.length);
+  for (unsigned i = 0; i < chain.length; ++i) {
     members[i] = chain_call_in(pages_.entry(head.page, head.bit + i));
   }
-  const std::span<long> results(chain->results, chain->length);
+  const std::span<long> results(chain.results, chain.length);
   const Clock::time_point deadline = deadline_of(head);
   const auto make = [&](const Call& call) {
     ++stats_.direct;

@@ -86,11 +86,10 @@ class PagedChannel final : public Channel {
     friend bool operator==(const Place&, const Place&) = default;
     friend bool operator<(const Place& a, const Place& b) noexcept { return a.index() < b.index(); }
   };
-  /// A chain in flight, by its head.
+  /// A chain in flight.
   struct PostedChain {
-    Place head;
-    unsigned length;
-    long* results;
+    unsigned length = 0;
+    long* results = nullptr;
   };
 
   // Posting and reaping (paged_channel.cpp).
@@ -120,7 +119,6 @@ class PagedChannel final : public Channel {
 
   // Chains (paged_chain.cpp).
   [[nodiscard]] bool find_room(unsigned length, Place& place);
-  [[nodiscard]] std::vector<PostedChain>::iterator chain_at(Place head);
   [[nodiscard]] Completion finish_chain(Place head);
   [[nodiscard]] Completion release_chain(Place head);
   [[nodiscard]] Completion run_chain_directly(Place head);
@@ -155,12 +153,12 @@ class PagedChannel final : public Channel {
   /// Those whose end needs more than a look at the result: they are, or were, in one of the sets
   /// below. Others, nearly all, are not asked about each of these.
   EntrySet odd_;
-  EntrySet chains_;  ///< heads of chains in flight
-  std::vector<PostedChain> posted_chains_;
-  EntrySet cancelled_;                     ///< posted, and the transport was told to cancel them
-  EntrySet late_;                          ///< cancelled for their deadline
-  EntrySet limited_;                       ///< with a deadline, which is in limits_
-  std::vector<Clock::time_point> limits_;  ///< by entry; empty until the first deadline
+  EntrySet chains_;                         ///< heads of chains in flight
+  std::vector<PostedChain> posted_chains_;  ///< by head; empty until the first chain
+  EntrySet cancelled_;                      ///< posted, and the transport was told to cancel them
+  EntrySet late_;                           ///< cancelled for their deadline
+  EntrySet limited_;                        ///< with a deadline, which is in limits_
+  std::vector<Clock::time_point> limits_;   ///< by entry; empty until the first deadline
   std::set<std::pair<Clock::time_point, Place>> deadlines_;  ///< that the channel keeps itself
 };
 

@@ -72,9 +72,11 @@ bool PagedChannel::enough(const WaitPolicy& policy, unsigned min) {
 /// Completion bits of what is posted; a chain has one for each of its members.
 unsigned PagedChannel::outstanding() {
   unsigned bits = posted_.size();
-  for (const PostedChain& chain : posted_chains_) {
-    if ((posted_.of(chain.head.page) & bit_of(chain.head.bit)) != 0) bits += chain.length - 1;
-  }
+  chains_.each_page([&](unsigned page) {
+    for (Word heads = chains_.of(page) & posted_.of(page); heads != 0; heads &= heads - 1) {
+      bits += posted_chains_[Place{page, lowest(heads)}.index()].length - 1;
+    }
+  });
   return bits;
 }
 

@@ -77,23 +77,19 @@ class Chain {
   template <class... Args>
   Member add(long nr, Args... args) {
     static_assert(sizeof...(Args) <= 6, "a system call has at most six arguments");
-    ChainCall member;
+    ChainCall& member = append();
     member.call.nr = static_cast<std::uint32_t>(nr);
     unsigned at = 0;
     (set(member, at++, args), ...);
-    return add(member);
+    return checked(member);
   }
 
   /// Appends a call as it is described. @throws as the other
   Member add(const ChainCall& call) {
-    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
-    for (unsigned at = 0; at < call.call.args.size(); ++at) {
-      if ((call.from >> at & 1U) != 0 && call.call.args[at] >= members_.size()) {
-        throw std::invalid_argument("the result of a call that is not earlier in the chain");
-      }
-    }
-    members_.push_back(call);
-    return {*this, static_cast<unsigned>(members_.size() - 1)};
+    const ChainCall copy = call;  // which may be a member of ours, and move
+    ChainCall& member = append();
+    member = copy;
+    return checked(member);
   }
 
   /// When the last member did not end it, the chain begins again: at most FLEXSC_MAX_ROUNDS
@@ -108,7 +104,30 @@ class Chain {
   [[nodiscard]] std::span<const ChainCall> members() const noexcept { return members_; }
   [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
 
+  /// Takes all calls away, and keeps the memory for others.
+  void clear() noexcept { members_.clear(); }
+
  private:
+  /// Most chains have few calls: one allocation.
+  static constexpr std::size_t kFew = 8;
+
+  ChainCall& append() {
+    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
+    if (members_.capacity() == 0) members_.reserve(kFew);
+    return members_.emplace_back();
+  }
+  /// The last member, if its arguments are such as may be; else it is taken away again.
+  Member checked(const ChainCall& member) {
+    const std::size_t position = members_.size() - 1;
+    for (std::size_t at = 0; member.from >> at != 0 && at < member.call.args.size(); ++at) {
+      if ((member.from >> at & 1U) != 0 && member.call.args[at] >= position) {
+        members_.pop_back();
+        throw std::invalid_argument("the result of a call that is not earlier in the chain");
+      }
+    }
+    return {*this, static_cast<unsigned>(position)};
+  }
+
   template <class T>
   static void set(ChainCall& member, unsigned at, T value) {
     member.call.args[at] = detail::as_argument(value);

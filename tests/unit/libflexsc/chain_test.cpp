@@ -250,6 +250,24 @@ TEST(Chain, KnowsOnlyEarlierMembers) {
   Chain chain;
   EXPECT_THROW(chain.add(SYS_getppid, ResultOf{0}), std::invalid_argument);
   EXPECT_THROW(chain.repeat(), std::logic_error);
+  chain.add(SYS_getppid);
+  EXPECT_THROW(chain.add(SYS_close, ResultOf{0}, ResultOf{1}), std::invalid_argument);
+  ASSERT_EQ(chain.size(), 1U) << "what is refused is not in it";
+  EXPECT_EQ(chain.add(SYS_close, ResultOf{0}).result().position, 1U);
+}
+
+TEST(Chain, CanBeUsedAgain) {
+  Chain chain;
+  chain.add(SYS_getppid).go_on();
+  for (int i = 0; i < 20; ++i) chain.add(chain.members()[0]);
+  EXPECT_EQ(chain.members()[20].call.nr, static_cast<std::uint32_t>(SYS_getppid));
+  chain.clear();
+  EXPECT_EQ(chain.size(), 0U);
+  chain.add(SYS_close, -1);
+  ASSERT_EQ(chain.size(), 1U);
+  EXPECT_EQ(chain.members()[0].flags, 0);
+  std::array<long, 1> results{};
+  EXPECT_EQ(run_chain_directly(chain, results), -EBADF);
 }
 
 TEST(Chain, RunsInAPlainThread) {
