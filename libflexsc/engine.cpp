@@ -62,6 +62,15 @@ std::optional<EngineKind> engine_kind(std::string_view name) noexcept {
   return std::nullopt;
 }
 
+EngineKind engine_named(std::string_view name) {
+  if (const auto kind = engine_kind(name)) return *kind;
+  std::string names;
+  for (const EngineKind kind : kKinds) {
+    names += (names.empty() ? "" : ", ") + std::string(to_string(kind));
+  }
+  invalid(("there is no engine \"" + std::string(name) + "\", only " + names).c_str());
+}
+
 Engine::Engine() noexcept {
   // Relaxed: only the number counts.
   static std::atomic<std::uint64_t> last{0};

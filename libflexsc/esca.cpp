@@ -18,12 +18,12 @@ int open_engine() {
   static std::mutex opening;
   const std::lock_guard lock(opening);
   if (engine.load(std::memory_order_relaxed) != nullptr) return 0;  // written under the mutex
-  flexsc::EngineOptions options;
-  options.kind = flexsc::EngineKind::direct;
-  for (const flexsc::Availability& each : flexsc::probe()) {
-    if (each.kind == flexsc::EngineKind::kernel && each.available) options.kind = each.kind;
-  }
+  // Segments need no workers, which all but these have.
+  constexpr flexsc::EngineKind best_first[] = {flexsc::EngineKind::kernel,
+                                               flexsc::EngineKind::direct};
   try {
+    flexsc::EngineOptions options;
+    options.kind = flexsc::choose_engine(best_first).kind;
     // Release pairs with the acquire in batch_start(): the engine is whole.
     engine.store(flexsc::Engine::open(options).release(), std::memory_order_release);
     return 0;

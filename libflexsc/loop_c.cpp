@@ -61,22 +61,10 @@ T with_errno(int error, T failed) noexcept {
   return failed;
 }
 
-flexsc::EngineKind best_kind() {
-  for (const flexsc::Availability& each : flexsc::probe()) {
-    if (each.kind == flexsc::EngineKind::kernel && each.available) return each.kind;
-  }
-  return flexsc::EngineKind::threads;
-}
-
 flexsc::EngineOptions options_of(const flexsc_engine_options& from) {
   flexsc::EngineOptions options;
-  if (from.kind == nullptr) {
-    options.kind = best_kind();
-  } else {
-    const auto kind = flexsc::engine_kind(from.kind);
-    if (!kind) throw std::system_error(EINVAL, std::generic_category(), "no such engine");
-    options.kind = *kind;
-  }
+  options.kind =
+      from.kind == nullptr ? flexsc::EngineKind::automatic : flexsc::engine_named(from.kind);
   if (from.nr_worker_cpus != 0) {
     options.worker_cpus.assign(from.worker_cpus, from.worker_cpus + from.nr_worker_cpus);
   }

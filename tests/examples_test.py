@@ -197,6 +197,28 @@ class Hasher(unittest.TestCase):
         self.assertIn("/nowhere", run.stderr)
 
 
+class Engines(unittest.TestCase):
+    def test_an_unknown_name_is_refused_with_the_known_ones(self) -> None:
+        programs = {"flexsc-echo": ("0",), "flexsc-chat": ("0",), "flexsc-proxy": ("0",),
+                    "flexsc-event-server": ("0",), "flexsc-hasher": ("/nowhere",),
+                    "flexsc-pools": ()}
+        for name, arguments in programs.items():
+            for engine in ("steam", ""):
+                with self.subTest(name, engine=engine):
+                    run = subprocess.run([BIN / name, *arguments, engine], capture_output=True,
+                                         text=True, check=False, timeout=SECONDS)
+                    self.assertEqual(run.returncode, 1)
+                    self.assertEqual(run.stdout, "")
+                    self.assertIn(f'there is no engine "{engine}", only kernel, uring, threads, '
+                                  "direct, auto", run.stderr)
+
+    def test_known_names_are_taken(self) -> None:
+        for engine in ("threads", "auto"):
+            run = subprocess.run([BIN / "flexsc-hasher", EXAMPLES, engine], capture_output=True,
+                                 text=True, check=False, timeout=SECONDS)
+            self.assertIn(f"  {EXAMPLES}/echo.cpp\n", run.stdout, run.stderr)
+
+
 class Port(unittest.TestCase):
     def test_both_servers_do_the_same(self) -> None:
         for name in ("flexsc-store-threads", "flexsc-store-fibers"):

@@ -101,8 +101,7 @@ void serve(flexsc::Runtime& runtime, Room& room, int connection) {
 int main(int argc, char** argv) try {
   std::signal(SIGPIPE, SIG_IGN);
   flexsc::RuntimeOptions options;
-  options.engine.kind =
-      flexsc::engine_kind(argc > 2 ? argv[2] : "threads").value_or(flexsc::EngineKind::threads);
+  options.engine.kind = flexsc::engine_named(argc > 2 ? argv[2] : "threads");
 
   Room room;
   flexsc::Runtime runtime(options);

@@ -59,8 +59,7 @@ int main(int argc, char** argv) try {
     return 2;
   }
   flexsc::RuntimeOptions options;
-  options.engine.kind =
-      flexsc::engine_kind(argc > 2 ? argv[2] : "threads").value_or(flexsc::EngineKind::threads);
+  options.engine.kind = flexsc::engine_named(argc > 2 ? argv[2] : "threads");
   flexsc::CountingSemaphore places(argc > 3 ? std::atoi(argv[3]) : 64);
 
   std::vector<Hashed> files;

@@ -47,14 +47,9 @@ void answer(int from, int to) {
 // flexsc-pools [ENGINE] [CORE] [NICE]: the engine (threads), the journal's core (the last one), and
 // the nice value of the urgent workers (0; better than yours needs a privilege).
 int main(int argc, char** argv) try {
-  const auto engine = flexsc::engine_kind(argc > 1 ? argv[1] : "threads");
-  if (!engine) {
-    std::fprintf(stderr, "flexsc-pools: engine kernel, threads or direct\n");
-    return 2;
-  }
   const int cores = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   flexsc::RuntimeOptions options;
-  options.engine.kind = *engine;
+  options.engine.kind = flexsc::engine_named(argc > 1 ? argv[1] : "threads");
 
   flexsc::PoolOptions journal;  // pool 1
   journal.worker_cpus = {argc > 2 ? std::atoi(argv[2]) : cores - 1};

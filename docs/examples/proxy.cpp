@@ -186,8 +186,7 @@ void serve(flexsc::Runtime& runtime, Socket client) {
 int main(int argc, char** argv) try {
   std::signal(SIGPIPE, SIG_IGN);
   flexsc::RuntimeOptions options;
-  options.engine.kind =
-      flexsc::engine_kind(argc > 2 ? argv[2] : "threads").value_or(flexsc::EngineKind::threads);
+  options.engine.kind = flexsc::engine_named(argc > 2 ? argv[2] : "threads");
 
   flexsc::Runtime runtime(options);
   const int listener = example::listen_on(example::port_of(argc, argv, 7000));

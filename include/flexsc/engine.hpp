@@ -31,6 +31,9 @@ enum class EngineKind {
 [[nodiscard]] std::string_view to_string(EngineKind kind) noexcept;
 /// The kind of that name, or nothing.
 [[nodiscard]] std::optional<EngineKind> engine_kind(std::string_view name) noexcept;
+/// The kind of a name that a user gave.
+/// @throws std::system_error (EINVAL) whose what() lists the names, for any other word
+[[nodiscard]] EngineKind engine_named(std::string_view name);
 
 /// Whether a thread that waits on a channel executes what it has posted itself, in the crossing
 /// that it makes anyway, as far as that does not sleep; the rest is left to the workers. Right
@@ -334,5 +337,8 @@ struct EngineChoice {
 /// The best engine with workers that can be used here: `kernel`, else `uring`, else `threads`.
 /// Calls mean the same on each.
 [[nodiscard]] EngineChoice choose_engine();
+/// The first of these kinds that can be used here, for users to whom others are the best ones.
+/// @throws std::system_error (ENOTSUP) that says why, if none can
+[[nodiscard]] EngineChoice choose_engine(std::span<const EngineKind> best_first);
 
 }  // namespace flexsc

@@ -40,7 +40,7 @@ const char* flexsc_error(void);
 
 /** Zero everywhere is the default; see EngineOptions in flexsc/engine.hpp. */
 struct flexsc_engine_options {
-  /** "kernel", "threads", … NULL: `kernel` where it can be used, else `threads`. */
+  /** "kernel", "uring", "threads", "direct", or "auto" for the best that there is; NULL: "auto" */
   const char* kind;
   const int* worker_cpus; /**< CPUs of the workers; NULL: those on which the caller may run */
   size_t nr_worker_cpus;

@@ -47,6 +47,7 @@ TEST(Engine, NamesAndKindsAgree) {
   for (const EngineKind kind : {EngineKind::kernel, EngineKind::uring, EngineKind::threads,
                                 EngineKind::direct, EngineKind::automatic}) {
     EXPECT_EQ(engine_kind(to_string(kind)), kind);
+    EXPECT_EQ(engine_named(to_string(kind)), kind);
   }
   EXPECT_EQ(engine_kind("unring"), std::nullopt);
   EXPECT_EQ(engine_kind(""), std::nullopt);

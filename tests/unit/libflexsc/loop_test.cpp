@@ -358,8 +358,18 @@ TEST_P(CLoopTest, WrongUseHasAnErrnoAndASentence) {
   unknown.kind = "steam";
   EXPECT_EQ(flexsc_engine_open(&unknown), nullptr);
   EXPECT_EQ(errno, EINVAL);
+  EXPECT_STREQ(flexsc_error(),
+               "there is no engine \"steam\", only kernel, uring, threads, direct, "
+               "auto: Invalid argument");
   EXPECT_EQ(flexsc_engine_close(nullptr), 0);
   EXPECT_EQ(flexsc_loop_close(nullptr), 0);
+}
+
+TEST(LoopC, WithoutAKindTheEngineIsTheBestThatIsThere) {
+  flexsc_engine* const engine = flexsc_engine_open(nullptr);
+  ASSERT_NE(engine, nullptr) << flexsc_error();
+  EXPECT_EQ(flexsc_engine_kind(engine), to_string(choose_engine().kind));
+  EXPECT_EQ(flexsc_engine_close(engine), 0);
 }
 
 }  // namespace

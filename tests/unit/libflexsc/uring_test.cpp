@@ -336,6 +336,12 @@ TEST(EngineChoice, IsTheBestThatIsThere) {
   EXPECT_EQ(Engine::open(options)->kind(), choice.kind);
 }
 
+TEST(EngineChoice, IsTheFirstOfAListThatIsThere) {
+  constexpr EngineKind direct_first[] = {EngineKind::direct, EngineKind::threads};
+  EXPECT_EQ(choose_engine(direct_first).kind, EngineKind::direct);
+  EXPECT_THROW(static_cast<void>(choose_engine({})), std::system_error);
+}
+
 TEST(UringDeathTest, NoThreadTakesCallsOfAnother) {
   if (const std::string why = missing(EngineKind::uring); !why.empty()) GTEST_SKIP() << why;
   // The engine is made in the child: it is of no use in one that is forked later.
