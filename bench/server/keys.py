@@ -39,6 +39,11 @@ BOOK = Book("server", "flexsc-bench-server", (
         arithmetic.ratio, at_least(0.9, 1.0), "0.1 (cluster calls)", 150, needs=WRK),
     Key("c10k", "requests per instruction with 10,000 connections against 400", "ratio", MANY,
         arithmetic.ratio, at_least(0.90, 0.97), "0.84 at 2000 (cluster calls)", 500, needs=WRK),
+    Key("small_udp", "datagrams of 64 bytes that are sent back, per instruction, 50 at a time, against "
+        "one thread that makes its calls directly", "ratio", COUNTING, arithmetic.ratio,
+        at_least(1.10, 1.3), "-", 30),
+    Key("small_files", "the same with 20 small calls on a file for each, which fibers make as a chain",
+        "ratio", COUNTING, arithmetic.ratio, at_least(1.10, 1.3), "-", 30),
     Key("crossings", "crossings per request by the carrier, worker on its own CPU", "crossings",
         THREE_CPUS, arithmetic.count, at_most(0.01, 0.001), "0.008 to 0.018 (cluster calls)", 60,
         needs=WRK),

@@ -12,6 +12,7 @@
 #include "nginx.hpp"
 #include "program.hpp"
 #include "served.hpp"
+#include "small.hpp"
 #include "wrk.hpp"
 
 namespace flexsc::bench {
@@ -199,6 +200,8 @@ int main(int argc, char** argv) {
                       {"nginx", against_nginx},
                       {"one_connection", one_connection},
                       {"c10k", c10k},
+                      {"small_udp", small_udp},
+                      {"small_files", small_files},
                       {"crossings", crossings},
                       {"spread", spread},
                       {"spread_threads", spread_threads},
