@@ -57,13 +57,15 @@ def entry(key: Key, result: dict, ground: str) -> dict:
 
 
 def details_of(result: dict) -> dict:
-    """What plots need besides: the medians of the two sides, and ratios by batch size."""
+    """What the report needs besides: medians of the two sides, ratios by batch size, a configuration."""
     found: dict = {}
     if "pairs" in result:
         found["sides"] = [statistics.median(pair[i] for pair in result["pairs"]) for i in range(2)]
     if "batches" in result:
         found["ratios"] = {size: statistics.median(a / b for a, b in pairs)
                            for size, pairs in result["batches"].items()}
+    if "configuration" in result:
+        found["configuration"] = result["configuration"]
     return found
 
 

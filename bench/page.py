@@ -66,7 +66,11 @@ def section(subject: str, found: dict) -> str:
     grounds = sorted({figure["ground"] for figure in found.values() if "ground" in figure})
     head = "".join(f"<th>{title}</th>" for title in
                    ("key", "what", "value", "spread", "must", "aim", "", "earlier systems"))
-    return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+    configurations = "".join(
+        f"<details><summary>Configuration of {html.escape(name)}</summary>"
+        f"<pre>{html.escape(figure['configuration'])}</pre></details>"
+        for name, figure in found.items() if "configuration" in figure)
+    return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>{configurations}"
             f"<p>Grounds: {html.escape('; '.join(grounds))}. One of them again: "
             f"<code>./run bench {subject} KEY</code></p>")
 

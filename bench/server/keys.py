@@ -12,6 +12,7 @@ FOUR_CPUS = Ground(4)
 MODELLED = Ground(3, modelled=True)
 WRK = ("wrk",)
 NGINX = ("wrk", "nginx")
+LIGHTTPD = ("wrk", "lighttpd")
 CARRIER_CPU = 0
 
 
@@ -35,6 +36,8 @@ BOOK = Book("server", "flexsc-bench-server", (
         arithmetic.ratio, at_least(1.0, 1.15), "-", 150, needs=WRK),
     Key("nginx", "the same against nginx, one worker", "ratio", COUNTING, arithmetic.ratio,
         at_least(1.7, 2.0), "1.11 (ESCA)", 150, needs=NGINX),
+    Key("lighttpd", "the same against lighttpd, one worker", "ratio", COUNTING, arithmetic.ratio,
+        at_least(1.7, 2.0), "1.13 (ESCA)", 150, needs=LIGHTTPD),
     Key("one_connection", "the same against threads, 1 connection", "ratio", COUNTING,
         arithmetic.ratio, at_least(0.9, 1.0), "0.1 (cluster calls)", 150, needs=WRK),
     Key("c10k", "requests per instruction with 10,000 connections against 400", "ratio", MANY,

@@ -5,12 +5,13 @@
 #include <sys/resource.h>
 
 #include <functional>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
 #include "cache-model/marks.hpp"
-#include "nginx.hpp"
 #include "program.hpp"
+#include "rival.hpp"
 #include "served.hpp"
 #include "small.hpp"
 #include "wrk.hpp"
@@ -42,7 +43,7 @@ struct Setup {
 
 struct Result {
   WrkReport load;
-  json server;  ///< its counters; null for nginx
+  json server;  ///< its counters; null for one of others
 };
 
 void check(const std::string& name, const WrkReport& report) {
@@ -56,11 +57,18 @@ WrkReport load(std::uint16_t port, const Setup& setup) {
                  setup.seconds, setup.placement.client);
 }
 
+std::optional<RivalKind> rival(const Side& side) {
+  for (const RivalKind kind : {RivalKind::nginx, RivalKind::lighttpd}) {
+    if (side.model == to_string(kind)) return kind;
+  }
+  return std::nullopt;
+}
+
 Result serve(const Setup& setup, const TemporaryFolder& site) {
-  if (setup.side.model == "nginx") {
-    const Nginx nginx(site.path(), setup.placement.server);
-    const WrkReport report = load(nginx.port(), setup);
-    check("nginx", report);
+  if (const std::optional<RivalKind> kind = rival(setup.side)) {
+    const Rival server(*kind, site.path(), setup.placement.server);
+    const WrkReport report = load(server.port(), setup);
+    check(setup.side.model, report);
     return {report, nullptr};
   }
   if (const std::string missing = setup.side.missing(); !missing.empty()) {
@@ -106,8 +114,16 @@ json against_epoll(Context& context) {
 json against_esca(Context& context) {
   return against(context, {"esca", "kernel"});
 }
+json against_rival(Context& context, RivalKind kind) {
+  json result = against(context, {std::string(to_string(kind)), ""});
+  result["configuration"] = Rival::configuration(kind, "FOLDER", "SITE", 8080);
+  return result;
+}
 json against_nginx(Context& context) {
-  return against(context, {"nginx", ""});
+  return against_rival(context, RivalKind::nginx);
+}
+json against_lighttpd(Context& context) {
+  return against_rival(context, RivalKind::lighttpd);
 }
 json one_connection(Context& context) {
   return against(context, {"threads", ""}, 1);
@@ -198,6 +214,7 @@ int main(int argc, char** argv) {
                       {"epoll", against_epoll},
                       {"esca", against_esca},
                       {"nginx", against_nginx},
+                      {"lighttpd", against_lighttpd},
                       {"one_connection", one_connection},
                       {"c10k", c10k},
                       {"small_udp", small_udp},

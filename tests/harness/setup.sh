@@ -154,3 +154,4 @@ for series in $series_list; do
     prepare_kernel "$series"
 done
 fetch_rival nginx usr/sbin/nginx
+fetch_rival lighttpd usr/sbin/lighttpd

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nginx.hpp"
+#include "rival.hpp"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -50,10 +50,8 @@ bool accepts(std::uint16_t port) {
   return accepted;
 }
 
-}  // namespace
-
-std::string Nginx::configuration(const std::string& folder, const std::string& root,
-                                 std::uint16_t port) {
+std::string nginx_configuration(const std::string& folder, const std::string& root,
+                                std::uint16_t port) {
   std::ostringstream text;
   text << "daemon off;\n"
           "master_process off;  # one worker, which is the process\n";
@@ -74,24 +72,55 @@ std::string Nginx::configuration(const std::string& folder, const std::string& r
   return text.str();
 }
 
-Nginx::Nginx(const std::filesystem::path& root, const std::vector<int>& cpus) : port_(free_port()) {
+std::string lighttpd_configuration(const std::string& root, std::uint16_t port) {
+  std::ostringstream text;
+  text << "server.bind = \"127.0.0.1\"\n"
+       << "server.port = " << port << "\n"
+       << "server.document-root = \"" << root << "\"\n"
+       << "server.modules = ()  # no log\n"
+          "server.network-backend = \"sendfile\"\n"
+          "server.stat-cache-engine = \"disable\"  # the file is opened for each request\n"
+          "server.max-keep-alive-requests = 65535  # its most\n"
+          "server.max-fds = 65536\n"
+          "mimetype.assign = (\".html\" => \"text/html\")\n";
+  return text.str();
+}
+
+}  // namespace
+
+std::string Rival::configuration(RivalKind kind, const std::string& folder, const std::string& root,
+                                 std::uint16_t port) {
+  return kind == RivalKind::nginx ? nginx_configuration(folder, root, port)
+                                  : lighttpd_configuration(root, port);
+}
+
+Rival::Rival(RivalKind kind, const std::filesystem::path& root, const std::vector<int>& cpus)
+    : kind_(kind), port_(free_port()) {
   const std::string folder = folder_.path();
-  const std::string file = folder + "/nginx.conf";
-  const std::string log = folder + "/errors";
-  std::ofstream(file) << configuration(folder, root, port_);
+  const std::string file = folder + "/configuration";
+  std::ofstream(file) << configuration(kind, folder, root, port_);
   pid_ = ::fork();
   if (pid_ < 0) throw std::runtime_error("fork failed");
-  if (pid_ == 0) {
-    const int fd = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    ::dup2(fd, 2);
-    http::driver::restrict_to_cpus(cpus);
-    ::execlp("nginx", "nginx", "-p", folder.c_str(), "-c", file.c_str(), "-e", "stderr", nullptr);
-    _exit(127);
-  }
+  if (pid_ == 0) become(file, cpus);
   await();
 }
 
-void Nginx::await() {
+/// In the child.
+void Rival::become(const std::string& file, const std::vector<int>& cpus) const {
+  const std::string folder = folder_.path();
+  const int fd = ::open((folder + "/errors").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  ::dup2(fd, 2);
+  http::driver::restrict_to_cpus(cpus);
+  if (kind_ == RivalKind::nginx) {
+    ::execlp("nginx", "nginx", "-p", folder.c_str(), "-c", file.c_str(), "-e", "stderr", nullptr);
+  } else {
+    ::execlp("lighttpd", "lighttpd", "-D", "-f", file.c_str(), nullptr);
+  }
+  _exit(127);
+}
+
+void Rival::await() {
+  const std::string name(to_string(kind_));
   const auto end = std::chrono::steady_clock::now() + http::driver::kPatience;
   while (!accepts(port_)) {
     int status = 0;
@@ -100,19 +129,19 @@ void Nginx::await() {
       std::ostringstream errors;
       errors << std::ifstream(folder_.path() / "errors").rdbuf();
       const bool absent = WIFEXITED(status) && WEXITSTATUS(status) == 127;
-      throw std::runtime_error(absent ? "nginx is not installed: install Debian's package nginx"
-                                      : "nginx ended: " + errors.str());
+      throw std::runtime_error(absent ? name + " is not there: run `./run setup`"
+                                      : name + " ended: " + errors.str());
     }
     if (std::chrono::steady_clock::now() > end) {
       ::kill(pid_, SIGKILL);
       ::waitpid(pid_, nullptr, 0);
-      throw std::runtime_error("nginx does not serve");
+      throw std::runtime_error(name + " does not serve");
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
-Nginx::~Nginx() {
+Rival::~Rival() {
   if (pid_ < 0) return;
   ::kill(pid_, SIGTERM);
   while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
