@@ -48,6 +48,8 @@ class Life {
   void live(unsigned operations);
 
  private:
+  static constexpr unsigned kMaxGroups = 3;
+
   enum class Kind : unsigned char { kFree, kPlain, kSink, kOpens, kCloses };
   struct Shared {
     std::shared_ptr<flexsc_guest::Client> client;
