@@ -143,6 +143,24 @@ std::optional<FiberView> view_fiber(const ProcessMemory& memory, std::uint64_t a
   return fiber;
 }
 
+void visit_fibers(const ProcessMemory& memory, const StackTable* first,
+                  const std::function<void(std::uint64_t address)>& visit) {
+  const StackTable* next = first;
+  auto stacks = std::make_unique<StackTable>();
+  for (std::size_t t = 0; t < kMostTables && next != nullptr; ++t) {
+    if (!memory.read(next, *stacks)) break;
+    next = stacks->next;
+    for (std::size_t p = 0; p < std::min(stacks->used, StackTable::kPlaces); ++p) {
+      const StackPlace& place = stacks->places[p];
+      for (std::size_t s = 0; s < std::min(place.count, kMostInPlace); ++s) {
+        std::uint64_t owner = 0;
+        const std::uint64_t top = number(place.first_top) + s * place.stride;
+        if (memory.read(at(top - kOwnerBelowTop), owner) && owner != 0) visit(owner);
+      }
+    }
+  }
+}
+
 FiberList list_fibers(const ProcessMemory& memory, const FiberTable* where) {
   FiberList list;
   FiberTable table;
@@ -157,28 +175,16 @@ FiberList list_fibers(const ProcessMemory& memory, const FiberTable* where) {
       CarrierRecord carrier;
       if (memory.read(runtime.carriers + c, carrier)) carriers[carrier.carrier] = carrier;
     }
-    const StackTable* next = runtime.stacks;
-    auto stacks = std::make_unique<StackTable>();
-    for (std::size_t t = 0; t < kMostTables && next != nullptr; ++t) {
-      if (!memory.read(next, *stacks)) break;
-      next = stacks->next;
-      for (std::size_t p = 0; p < std::min(stacks->used, StackTable::kPlaces); ++p) {
-        const StackPlace& place = stacks->places[p];
-        for (std::size_t s = 0; s < std::min(place.count, kMostInPlace); ++s) {
-          std::uint64_t owner = 0;
-          const std::uint64_t top = number(place.first_top) + s * place.stride;
-          if (!memory.read(at(top - kOwnerBelowTop), owner) || owner == 0) continue;
-          FiberRecord record;
-          std::optional<FiberView> fiber = view_fiber(memory, owner);
-          if (!fiber || !memory.read(at(owner), record)) continue;
-          if (const auto found = carriers.find(record.carrier); found != carriers.end()) {
-            fiber->thread = found->second.thread;
-            fiber->carrier = found->second.index;
-          }
-          list.fibers.push_back(std::move(*fiber));
-        }
+    visit_fibers(memory, runtime.stacks, [&](std::uint64_t owner) {
+      FiberRecord record;
+      std::optional<FiberView> fiber = view_fiber(memory, owner);
+      if (!fiber || !memory.read(at(owner), record)) return;
+      if (const auto found = carriers.find(record.carrier); found != carriers.end()) {
+        fiber->thread = found->second.thread;
+        fiber->carrier = found->second.index;
       }
-    }
+      list.fibers.push_back(std::move(*fiber));
+    });
   }
   return list;
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +66,11 @@ struct FiberList {
 /// Where the table of the process is. @throws std::system_error: no maps (ENOENT, EACCES);
 /// std::runtime_error: it has no fibers of flexsc, or of another version
 [[nodiscard]] const FiberTable* find_fiber_table(const ProcessMemory& memory);
+
+/// The addresses of the records of all fibers whose stacks `first` and the tables after it have;
+/// what is there may have ended meanwhile. @throws std::bad_alloc, and what `visit` throws
+void visit_fibers(const ProcessMemory& memory, const StackTable* first,
+                  const std::function<void(std::uint64_t address)>& visit);
 
 /// All fibers that are there from the beginning to the end of it; others may be missing.
 [[nodiscard]] FiberList list_fibers(const ProcessMemory& memory, const FiberTable* table);

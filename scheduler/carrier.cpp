@@ -99,9 +99,9 @@ Carrier::~Carrier() {
 void Carrier::run() {
   set_this_carrier(this);
   thread_state_ = ThreadState::of_this_thread();
-  now_ = coarse_now();
+  keep_time(coarse_now());
   for (unsigned turn = 0;; ++turn) {
-    if (turn % kTurnsPerClock == 0) now_ = coarse_now();
+    if (turn % kTurnsPerClock == 0) keep_time(coarse_now());
     rounds_inside_ = 0;
     take_inbox();
     fire_timers();
@@ -396,7 +396,7 @@ void Carrier::park() noexcept {
   FiberControl& self = *current_;
   FLEXSC_EXPECT(self.state == FiberState::running);
   self.state = FiberState::parked;
-  self.since = now_;
+  self.since = now_.load(std::memory_order_relaxed);
   ++self.parks;
   leave(self);
 }

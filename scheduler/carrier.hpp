@@ -11,9 +11,9 @@
 ///     in an inbox is still `parked`, as only its carrier changes it, or `ready`, if a thief had
 ///     to give it back.
 ///  3. Private to the carrier's thread: ready_, timers_ (which lie on fibers' stacks), backlog_,
-///  spare_stacks_, current_,
+///     spare_stacks_, current_ (the watchdog reads that as memory of a process, see watch.hpp),
 ///     the channel (but for notify()) and all counters without "published".
-///     Touched by other threads: inbox_ and cancels_ (they push), own_ (they steal), fresh_
+///     Touched by other threads: inbox_ and cancels_ (they push), own_ (they steal), now_, fresh_
 ///     (they push and steal, under fresh_mutex_), sleeping_, wakers_; the counters they read.
 ///  4. Who moves a fiber where:
 ///       spawn            -> own_ of the spawning fiber's carrier      the fiber
@@ -174,6 +174,16 @@ class alignas(64) Carrier {
   [[nodiscard]] RuntimeImpl& runtime() const noexcept { return runtime_; }
   [[nodiscard]] const FiberControl* current() const noexcept { return current_; }
 
+  // For the watchdog.
+  /// Times a fiber was let run: another number whenever one has begun or gone on. From any thread.
+  [[nodiscard]] std::uint64_t switches() const noexcept {
+    return switches_.load(std::memory_order_relaxed);
+  }
+  /// Where current() is kept. It is the carrier's own; others read it as memory of a process.
+  [[nodiscard]] const void* place_of_current() const noexcept { return &current_; }
+  /// Tells it what coarse_now() is. From any thread.
+  void keep_time(std::int64_t now) noexcept { now_.store(now, std::memory_order_relaxed); }
+
  private:
   static void fiber_main(Context::Transfer transfer);
   [[noreturn]] void finish() noexcept;
@@ -266,7 +276,9 @@ class alignas(64) Carrier {
   bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
   std::vector<Stack> spare_stacks_;
   std::uint64_t rounds_ = 0;
-  std::int64_t now_ = 0;               ///< coarse_now() not long ago
+  /// coarse_now() not long ago. Written by the watchdog too, so that it goes on while a fiber does
+  /// not yield. relaxed: whichever of the two was later, it is a time not long ago.
+  std::atomic<std::int64_t> now_{0};
   unsigned rounds_inside_ = 0;         ///< begun since the loop had its turn
   unsigned pops_ = 0;                  ///< of fresh fibers
   RuntimeStats own_stats_;             ///< stolen, sleeps, slept, taken and reaps

@@ -279,7 +279,7 @@ void Carrier::wait(std::chrono::nanoseconds timeout) {
   const bool some = wait_.kind() == WaitPolicy::Kind::some && !impatient_;
   const bool any = wait_.kind() == WaitPolicy::Kind::some && impatient_;
   channel_->wait(any ? WaitPolicy::any() : wait_, timeout);
-  now_ = coarse_now();
+  keep_time(coarse_now());
   // After its patience a wait for some ends with nothing too; then the first one will do, or an
   // idle carrier would wake up again and again.
   impatient_ = !settle() && (some || impatient_);

@@ -20,19 +20,6 @@
 namespace flexsc::detail {
 namespace {
 
-/// Blocks signals in a carrier, so that handlers run in plain threads only: a handler that
-/// interrupted a fiber and made a call would park inside the handler. Not blocked are those
-/// that a thread causes itself, and the profiler's.
-void block_signals() noexcept {
-  sigset_t set;
-  sigfillset(&set);
-  for (const int own :
-       {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPIPE, SIGXFSZ, SIGPROF}) {
-    sigdelset(&set, own);
-  }
-  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
-
 std::vector<int> carrier_cpus(const RuntimeOptions& options) {
   return options.carrier_cpus.empty() ? default_carrier_cpus() : options.carrier_cpus;
 }
@@ -61,6 +48,16 @@ EngineOptions engine_options(const RuntimeOptions& options) {
 
 }  // namespace
 
+void block_signals() noexcept {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int own :
+       {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS, SIGPIPE, SIGXFSZ, SIGPROF}) {
+    sigdelset(&set, own);
+  }
+  (void)pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
 RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
     : engine_(Engine::open(engine_options(options))),
       pools_(1 + options.engine.more_pools.size()),
@@ -68,7 +65,8 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
       steals_(options.steal && carrier_cpus(options).size() > 1),
       seed_(seed_to_use(options.seed)),
       ordered_(seed_ || options.order),
-      stacks_(stack_size_) {
+      stacks_(stack_size_),
+      report_(options.watch.report) {
   install_overflow_handler();
   const std::vector<int> cpus = carrier_cpus(options);
   carriers_.reserve(cpus.size());
@@ -81,6 +79,9 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
     carrier_records_[i] = {carriers_[i].get(), 0, static_cast<std::uint32_t>(i)};
   }
   record_ = {nullptr, carrier_records_.data(), cpus.size(), stacks_.table()};
+  if (options.watch.busy.count() != 0 || options.watch.stuck.count() != 0) {
+    watch_ = std::make_unique<Watch>(*this, options.watch);
+  }
   enter_table(record_);
   // Threads last: they look at all carriers, so all of them must be there.
   threads_.reserve(cpus.size());
@@ -96,6 +97,7 @@ RuntimeImpl::RuntimeImpl(const RuntimeOptions& options)
       const std::string name = "flexsc/" + std::to_string(i);
       (void)pthread_setname_np(threads_.back().native_handle(), name.substr(0, 15).c_str());
     }
+    if (watch_ != nullptr) watch_->begin();
   } catch (...) {
     stop();
     throw;
@@ -118,6 +120,7 @@ void RuntimeImpl::stop() noexcept {
   rouse_all();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  if (watch_ != nullptr) watch_->end();  // until here it tells who does not end
   leave_table(record_);
 }
 
@@ -190,7 +193,16 @@ RuntimeStats RuntimeImpl::stats() const noexcept {
   // After what has ended, so that it is never the smaller one.
   stats.spawned = spawned_.load(std::memory_order_relaxed);
   for (const auto& carrier : carriers_) stats.spawned += carrier->spawned();
+  stats.busy_reports = reports_[0].load(std::memory_order_relaxed);
+  stats.stuck_reports = reports_[1].load(std::memory_order_relaxed);
   return stats;
+}
+
+void RuntimeImpl::report(const WatchReport& report) noexcept {
+  reports_[static_cast<std::size_t>(report.kind)].fetch_add(1, std::memory_order_relaxed);
+  if (report_) return report_(report);
+  const std::string line = "flexsc: " + to_text(report) + "\n";
+  (void)std::fputs(line.c_str(), stderr);
 }
 
 void end_program(const FiberControl& fiber) noexcept {

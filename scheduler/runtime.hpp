@@ -3,6 +3,7 @@
 /// The carriers of one Runtime and what they share.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "carrier.hpp"
 #include "flexsc/fiber.hpp"
 #include "stack.hpp"
+#include "watch.hpp"
 
 namespace flexsc::detail {
 
@@ -33,6 +35,11 @@ class RuntimeImpl {
   /// Of the engine.
   [[nodiscard]] std::size_t pools() const noexcept { return pools_; }
   [[nodiscard]] StackPool& stacks() noexcept { return stacks_; }
+  /// What others see of it. Its CarrierRecords are written by the carriers when they begin.
+  [[nodiscard]] const RuntimeRecord& record() const noexcept { return record_; }
+
+  /// Counts it and calls the user's hook. From any thread.
+  void report(const WatchReport& report) noexcept;
 
   /// Whether the destructor waits and every fiber has ended.
   [[nodiscard]] bool at_end() const noexcept;
@@ -60,11 +67,19 @@ class RuntimeImpl {
   std::vector<std::thread> threads_;
   std::vector<CarrierRecord> carrier_records_;
   RuntimeRecord record_;
+  const std::function<void(const WatchReport&)> report_;
+  std::unique_ptr<Watch> watch_;  ///< null: nothing is watched
 
-  std::atomic<std::size_t> next_carrier_{0};  ///< relaxed: any turn will do
-  std::atomic<std::uint64_t> spawned_{0};     ///< by plain threads; see at_end()
-  std::atomic<bool> stopping_{false};         ///< seq_cst: see at_end()
+  std::array<std::atomic<std::uint64_t>, 2> reports_{};  ///< by kind; relaxed: numbers
+  std::atomic<std::size_t> next_carrier_{0};             ///< relaxed: any turn will do
+  std::atomic<std::uint64_t> spawned_{0};                ///< by plain threads; see at_end()
+  std::atomic<bool> stopping_{false};                    ///< seq_cst: see at_end()
 };
+
+/// Blocks signals in a thread of the runtime, so that handlers run in plain threads only: a handler
+/// that interrupted a fiber and made a call would park inside the handler. Not blocked are those
+/// that a thread causes itself, and the profiler's.
+void block_signals() noexcept;
 
 /// Fiber::cancel(). From any thread.
 void request_cancel(FiberControl& fiber) noexcept;

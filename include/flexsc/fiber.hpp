@@ -22,6 +22,7 @@
 #include "flexsc/detail/wait_queue.hpp"
 #include "flexsc/engine.hpp"
 #include "flexsc/run_order.hpp"
+#include "flexsc/watch.hpp"
 
 namespace flexsc {
 
@@ -59,6 +60,8 @@ struct RuntimeOptions {
   /// calls that complete in workers). Without a value, the environment variable FLEXSC_SEED counts:
   /// a number, or "random".
   std::optional<std::uint64_t> seed = std::nullopt;
+  /// Whether a thread reports fibers that run, or wait, for too long; by itself there is none.
+  WatchOptions watch = {};
 };
 
 struct SpawnOptions {
@@ -94,8 +97,10 @@ struct RuntimeStats {
   std::chrono::nanoseconds slept{0};  ///< in these, all carriers together
   /// How many calls' results were taken together: bucket n counts 2^n to 2^(n+1) - 1.
   std::array<std::uint64_t, 7> reaps{};
-  std::uint64_t taken = 0;  ///< results in these
-  ChannelStats channels;    ///< sums
+  std::uint64_t taken = 0;          ///< results in these
+  ChannelStats channels;            ///< sums
+  std::uint64_t busy_reports = 0;   ///< by the watchdog: fibers that ran for too long
+  std::uint64_t stuck_reports = 0;  ///< the same of those that waited
   /// Fibers in a system call.
   [[nodiscard]] std::uint64_t in_calls() const noexcept {
     return channels.posted - channels.reaped;
@@ -163,7 +168,9 @@ class Fiber {
 /// fork() in a fiber: in the child that fiber goes on as a plain thread, to exec or _exit().
 class Runtime {
  public:
-  /// Opens the engine and starts the carriers. @throws std::system_error
+  /// Opens the engine and starts the carriers. @throws std::system_error; for `watch`: a limit is
+  /// negative (EINVAL), or the process may not read its own memory (EACCES where it cannot be
+  /// dumped, ENOENT without /proc).
   explicit Runtime(const RuntimeOptions& options);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;

@@ -37,7 +37,7 @@ TEST(MetricsTest, EveryLineIsACommentOrANameAndANumber) {
         << line;
     ++samples;
   }
-  EXPECT_EQ(samples, 29);
+  EXPECT_EQ(samples, 31);
 }
 
 TEST(MetricsTest, BatchSizesSleepsAndStatesOfFibersAreCounted) {
