@@ -91,16 +91,18 @@ void WorkerPool::add_client(const std::shared_ptr<PoolClient>& client) {
   }
   clients_.push_back(client);
   set_doorbell(client->pages.need_doorbell(number_), announced_);
+  // release: pairs with the look of refresh(), which then takes the mutex for the list.
   version_.fetch_add(1, std::memory_order_release);
 }
 
 void WorkerPool::remove_client(const std::shared_ptr<PoolClient>& client) {
   const std::lock_guard lock(mutex_);
   std::erase(clients_, client);
-  version_.fetch_add(1, std::memory_order_release);
+  version_.fetch_add(1, std::memory_order_release);  // as above
 }
 
 void WorkerPool::refresh(ClientList& clients, std::uint64_t& version) {
+  // acquire: pairs with add_client() and remove_client().
   if (version_.load(std::memory_order_acquire) == version) return;
   const std::lock_guard lock(mutex_);
   clients = clients_;

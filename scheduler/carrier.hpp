@@ -123,7 +123,7 @@ class alignas(64) Carrier {
     return spawned_.load(std::memory_order_acquire);  // see RuntimeImpl::at_end()
   }
   [[nodiscard]] std::uint64_t finished() const noexcept {
-    return finished_.load(std::memory_order_acquire);  // pairs with bury()
+    return finished_.load(std::memory_order_acquire);  // pairs with finish()
   }
 
   /// Body of the thread: runs fibers until the runtime is at its end.

@@ -39,11 +39,11 @@ bool Fiber::join_until_deadline(detail::Deadline until) {
   }
   detail::Waiter waiter("end of a fiber", control_);
   waiter.joins(*control_);
-  // acquire, if the fiber has ended already: what it did; pairs with the release in bury().
+  // acquire, if the fiber has ended already: what it did; pairs with the release in tell_end().
   Word found = control_->end.load(std::memory_order_acquire);
   while ((found & ~fiber_end::bits) != fiber_end::ended) {
     const Word wanted = reinterpret_cast<Word>(&waiter) | (found & fiber_end::bits);
-    // release: the waiter, for bury(), which acquires it.
+    // release: the waiter, for tell_end(), which acquires it.
     if (control_->end.compare_exchange_weak(found, wanted, std::memory_order_acq_rel,
                                             std::memory_order_acquire)) {
       const detail::Wake how = waiter.wait(until, detail::Cancel::heeded);
@@ -71,6 +71,7 @@ void Fiber::detach() {
     throw std::system_error(EINVAL, std::generic_category(), "detaching no fiber");
   }
   FiberControl* const fiber = std::exchange(control_, nullptr);
+  // acquire, if the fiber has ended already: what it did; pairs with the release in tell_end().
   Word found = fiber->end.load(std::memory_order_acquire);
   do {
     if ((found & ~fiber_end::bits) == fiber_end::ended) {
@@ -78,7 +79,7 @@ void Fiber::detach() {
       if (ended->exception != nullptr && !ended->ended_by_cancel) detail::end_program(*ended);
       return;
     }
-    // release and acquire: pairs with bury(), who of the two destroys it sees all of it.
+    // release and acquire: pairs with tell_end(), who of the two destroys it sees all of it.
   } while (!fiber->end.compare_exchange_weak(found, fiber_end::detached | (found & fiber_end::bits),
                                              std::memory_order_acq_rel, std::memory_order_acquire));
 }

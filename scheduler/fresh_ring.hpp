@@ -36,8 +36,10 @@ class FreshRing {
 
   /// The oldest element, or null.
   [[nodiscard]] T* pop() noexcept {
+    // acquire: no tail_ from before this head; pairs with the release of the pop() that wrote it.
     std::uint64_t head = head_.load(std::memory_order_acquire);
     while (true) {
+      // acquire: the slot and the element; pairs with push().
       if (head == tail_.load(std::memory_order_acquire)) return nullptr;
       T* element = slots_[head % N].load(std::memory_order_relaxed);
       // release: we are done with the slot; acquire: the next look at tail_ comes later.
@@ -60,7 +62,7 @@ class FreshRing {
   /// Old as soon as it is returned, but for the producer, for whom it can only have shrunk.
   /// seq_cst: the load half of the sleeping handshake; pairs with push().
   [[nodiscard]] std::size_t size() const noexcept {
-    // head_ first: the other way round it could have passed the tail that was read.
+    // head_ first (acquire): the other way round it could have passed the tail that was read.
     const std::uint64_t head = head_.load(std::memory_order_acquire);
     return static_cast<std::size_t>(tail_.load(std::memory_order_seq_cst) - head);
   }

@@ -24,7 +24,6 @@ using flexsc_guest::call;
 using flexsc_guest::Client;
 using flexsc_guest::Failure;
 using flexsc_guest::Group;
-using namespace std::chrono_literals;
 
 namespace {
 
