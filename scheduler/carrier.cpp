@@ -3,16 +3,19 @@
 #include "carrier.hpp"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
 #include <span>
+#include <string>
 #include <thread>
 
 #include "expect.hpp"
 #include "flexsc/cancel.hpp"
+#include "held_locks.hpp"
 #include "runtime.hpp"
 #include "sanitizer.hpp"
 #include "waiter.hpp"
@@ -205,12 +208,32 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
   count(switches_);
 }
 
+/// What is looked at when a fiber leaves, on its stack. Out of line: most stacks have a guard page,
+/// and nobody keeps account of locks.
+[[gnu::noinline]] void Carrier::examine(FiberControl& self) noexcept {
+  if (!self.stack.intact()) overflowed(self);
+  const TakeHeldLock take = take_held_lock.load(std::memory_order_relaxed);
+  HeldLock held;
+  while (take != nullptr && take(&self, held)) {
+    const std::string what = describe(held);
+    WatchReport report;
+    report.kind = WatchReport::Kind::lock;
+    report.name = self.name;
+    report.fiber = reinterpret_cast<std::uint64_t>(self.record());
+    report.carrier = index_;
+    report.thread = ::gettid();
+    report.what = what;
+    runtime_.report(report);
+  }
+}
+
 /// Switches from the running fiber, whose new state is set, to the next of the round or
 /// to the loop. Inline: see Context::switch_to().
 [[gnu::always_inline]] inline void Carrier::leave(FiberControl& self) noexcept {
   FLEXSC_EXPECT(current_ == &self && self.state != FiberState::running &&
                 self.state != FiberState::fresh);
-  if (!self.stack.intact()) overflowed(self);
+  if (self.stack.examined) [[unlikely]]
+    examine(self);
   const bool ends = self.state == FiberState::finished;
   FiberControl* next = next_in_round();
   if (next == nullptr && may_go_on()) {

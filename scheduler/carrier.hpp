@@ -201,6 +201,7 @@ class alignas(64) Carrier {
   [[nodiscard]] bool adopt(FiberControl& fiber) noexcept;
   void start(FiberControl& fiber) noexcept;
   void leave(FiberControl& self) noexcept;
+  void examine(FiberControl& self) noexcept;
   /// After each switch: takes care of the fiber that was left, if it asked for that.
   void pick_up() noexcept {
     if (left_ != nullptr) pick_up_left();

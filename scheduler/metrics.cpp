@@ -78,6 +78,8 @@ std::string prometheus_text(const RuntimeStats& stats, const std::string& label)
              stats.busy_reports},
       Metric{"stuck_reports_total", "counter", "Fibers that waited for longer than the limit.",
              stats.stuck_reports},
+      Metric{"lock_reports_total", "counter", "OS locks held by fibers that left their carrier.",
+             stats.lock_reports},
       Metric{"further_crossings_total", "counter", "Entries into the kernel beside these.",
              stats.channels.further},
       Metric{"crossings_total", "counter", "All entries into the kernel by carriers.",

@@ -161,6 +161,11 @@ void RuntimeImpl::rouse_all() noexcept {
 FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& options) {
   Carrier* here = Carrier::of_this_thread();
   if (here != nullptr && &here->runtime() != this) here = nullptr;
+  // See at_end(). What still spawns at the moment in which the destructor begins races with it.
+  if (here == nullptr && stopping_.load(std::memory_order_seq_cst)) {
+    throw std::system_error(ESHUTDOWN, std::generic_category(),
+                            "spawning on a Runtime whose destructor waits for its fibers");
+  }
 
   auto fiber = std::make_unique<FiberControl>(std::move(body), std::move(options.name));
   const std::size_t size =
@@ -195,6 +200,7 @@ RuntimeStats RuntimeImpl::stats() const noexcept {
   for (const auto& carrier : carriers_) stats.spawned += carrier->spawned();
   stats.busy_reports = reports_[0].load(std::memory_order_relaxed);
   stats.stuck_reports = reports_[1].load(std::memory_order_relaxed);
+  stats.lock_reports = reports_[2].load(std::memory_order_relaxed);
   return stats;
 }
 

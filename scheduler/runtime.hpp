@@ -70,7 +70,7 @@ class RuntimeImpl {
   const std::function<void(const WatchReport&)> report_;
   std::unique_ptr<Watch> watch_;  ///< null: nothing is watched
 
-  std::array<std::atomic<std::uint64_t>, 2> reports_{};  ///< by kind; relaxed: numbers
+  std::array<std::atomic<std::uint64_t>, 3> reports_{};  ///< by kind; relaxed: numbers
   std::atomic<std::size_t> next_carrier_{0};             ///< relaxed: any turn will do
   std::atomic<std::uint64_t> spawned_{0};                ///< by plain threads; see at_end()
   std::atomic<bool> stopping_{false};                    ///< seq_cst: see at_end()

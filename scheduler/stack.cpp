@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "expect.hpp"
+#include "held_locks.hpp"
 #include "sanitizer.hpp"
 
 namespace flexsc::detail {
@@ -57,7 +58,8 @@ std::byte* map(std::size_t size) noexcept {
 }
 
 /// Writes the canary, and takes back what an ended fiber's frames left poisoned.
-void prepare(const Stack& stack) noexcept {
+void prepare(Stack& stack) noexcept {
+  stack.examined = !stack.guarded || take_held_lock.load(std::memory_order_relaxed) != nullptr;
 #ifdef FLEXSC_ASAN
   __asan_unpoison_memory_region(stack.bottom, stack.size);
 #endif
@@ -78,8 +80,9 @@ void forget_contents(const Stack& stack) noexcept {
 
 }  // namespace
 
-bool Stack::canary_intact() const noexcept {
-  return std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
+bool Stack::intact() const noexcept {
+  return guarded ||
+         std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
 }
 
 void Stack::belongs_to(FiberRecord* fiber) const noexcept {
@@ -141,7 +144,7 @@ Stack StackPool::take(std::size_t size) {
   if (size == pooled_size_) {
     const std::scoped_lock lock(mutex_);
     if (!free_.empty()) {
-      const Stack stack = free_.back();
+      Stack stack = free_.back();
       free_.pop_back();
       prepare(stack);
       return stack;
@@ -152,7 +155,7 @@ Stack StackPool::take(std::size_t size) {
     std::byte* memory = map(size + page);
     if (memory != nullptr) {
       if (mprotect(memory, page, PROT_NONE) == 0) {
-        Stack stack{memory + page, size, true, false};
+        Stack stack{memory + page, size, true};
         try {
           const std::scoped_lock lock(mutex_);
           stack.place = &places_.add(stack.top(), size, 1);
@@ -175,7 +178,7 @@ Stack StackPool::take(std::size_t size) {
   if (size == pooled_size_) return from_slab();
   std::byte* memory = map(size);
   if (memory == nullptr) throw std::bad_alloc();
-  Stack stack{memory, size, false, false};
+  Stack stack{memory, size};
   try {
     const std::scoped_lock lock(mutex_);
     stack.place = &places_.add(stack.top(), size, 1);
@@ -199,14 +202,17 @@ Stack StackPool::from_slab() {
     const std::size_t begin = page_size() - kLastBytes;
     std::byte* memory = map(bytes);
     if (memory == nullptr) throw std::bad_alloc();
-    slabs_.push_back({memory, bytes, false, true});  // unmapped by the destructor from here on
+    slabs_.push_back({.bottom = memory,
+                      .size = bytes,
+                      .in_slab = true});  // unmapped by the destructor from here on
     (void)places_.add(memory + begin + pooled_size_, pooled_size_, kStacksPerSlab);
     free_.reserve(free_.size() + kStacksPerSlab);
     for (std::size_t i = kStacksPerSlab; i-- > 0;) {
-      free_.push_back({memory + begin + i * pooled_size_, pooled_size_, false, true});
+      free_.push_back(
+          {.bottom = memory + begin + i * pooled_size_, .size = pooled_size_, .in_slab = true});
     }
   }
-  const Stack stack = free_.back();
+  Stack stack = free_.back();
   free_.pop_back();
   prepare(stack);
   return stack;

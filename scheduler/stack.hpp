@@ -21,6 +21,9 @@ struct Stack {
   std::size_t size = 0;
   /// Whether an inaccessible page lies below. Otherwise the lowest words hold a canary.
   bool guarded = false;
+  /// Something is to be looked at whenever its fiber is switched away: the canary, or what the
+  /// fiber holds (held_locks.hpp).
+  bool examined = false;
   /// Part of a larger mapping that the pool unmaps as a whole.
   bool in_slab = false;
 
@@ -33,8 +36,7 @@ struct Stack {
   /// Says which fiber has it, or none.
   void belongs_to(FiberRecord* fiber) const noexcept;
   /// False when something has written over the end of an unguarded stack.
-  [[nodiscard]] bool intact() const noexcept { return guarded || canary_intact(); }
-  [[nodiscard]] bool canary_intact() const noexcept;
+  [[nodiscard]] bool intact() const noexcept;
   /// How much of it has been in use at the most. @throws std::system_error
   [[nodiscard]] std::size_t high_water() const;
   /// Whether `address` lies in the guard below.

@@ -29,6 +29,9 @@ std::string to_text(const WatchReport& report) {
     std::snprintf(text.data(), text.size(), "run for %.3f s without letting others run", seconds);
     return line + text.data();
   }
+  if (report.kind == WatchReport::Kind::lock) {
+    return line + "left it to others and holds " + std::string(report.what);
+  }
   std::snprintf(text.data(), text.size(), "waited for %.3f s for ", seconds);
   return line + text.data() + std::string(report.what);
 }

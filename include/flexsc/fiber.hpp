@@ -101,6 +101,7 @@ struct RuntimeStats {
   ChannelStats channels;            ///< sums
   std::uint64_t busy_reports = 0;   ///< by the watchdog: fibers that ran for too long
   std::uint64_t stuck_reports = 0;  ///< the same of those that waited
+  std::uint64_t lock_reports = 0;   ///< OS locks that fibers held when they left their carrier
   /// Fibers in a system call.
   [[nodiscard]] std::uint64_t in_calls() const noexcept {
     return channels.posted - channels.reaped;
@@ -174,13 +175,15 @@ class Runtime {
   explicit Runtime(const RuntimeOptions& options);
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
-  /// Waits until every fiber has ended, then stops the carriers. Not from one of them.
+  /// Waits until every fiber has ended, those that its fibers still spawn too, then stops the
+  /// carriers. Not from one of them.
   ~Runtime();
 
   /// Starts a fiber. From a fiber: on the same carrier's queue, until another idle
   /// carrier takes it before it has started. From a plain thread: carriers in turn.
   /// A started fiber changes its carrier only if it is migratable.
-  /// @throws std::bad_alloc when there is no memory for the stack.
+  /// @throws std::bad_alloc when there is no memory for the stack; std::system_error (ESHUTDOWN) by
+  /// others than its own fibers when its destructor waits.
   [[nodiscard]] Fiber spawn(std::function<void()> body, SpawnOptions options = {});
 
   /// Exact for the carrier of the calling fiber, for carriers that sleep, and up to the end

@@ -3,50 +3,8 @@
 /// How a libc function is taken: one definition under libc's symbol that asks where it is.
 #pragma once
 
-#include <dlfcn.h>
-
-#include <atomic>
-#include <cstdio>
-#include <cstdlib>
-
 #include "choice.hpp"
-
-namespace flexsc::intercept {
-
-/// The definition that would be called without this library: libc's, or that of another
-/// interposer. Looked up at the first call; needs no initialisation.
-template <class Function>
-class Next {
- public:
-  explicit constexpr Next(const char* symbol) noexcept : symbol_(symbol) {}
-
-  Function* operator*() noexcept {
-    // relaxed: a pointer to code; whoever looks it up finds the same one.
-    void* address = address_.load(std::memory_order_relaxed);
-    if (address == nullptr) [[unlikely]]
-      address = look_up();
-    return reinterpret_cast<Function*>(address);
-  }
-
- private:
-  [[gnu::cold, gnu::noinline]] void* look_up() noexcept {
-    void* address = dlsym(RTLD_NEXT, symbol_);
-    if (address == nullptr) {
-      std::fprintf(stderr,
-                   "flexsc: no library after libflexsc-intercept.so defines '%s'; it must be "
-                   "preloaded or linked before libc\n",
-                   symbol_);
-      std::abort();
-    }
-    address_.store(address, std::memory_order_relaxed);
-    return address;
-  }
-
-  const char* symbol_;
-  std::atomic<void*> address_{nullptr};
-};
-
-}  // namespace flexsc::intercept
+#include "next.hpp"
 
 // Types and parameter lists cannot stand in parentheses.
 // NOLINTBEGIN(bugprone-macro-parentheses)

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "flexsc/latch.hpp"
 #include "flexsc/posix.hpp"
 #include "support.hpp"
 
@@ -196,6 +197,32 @@ TEST_P(FiberTest, DestructionWaitsForFibersAndTheirFibers) {
     }
   }
   EXPECT_EQ(ended, 20);
+}
+
+TEST_P(FiberTest, OnlyItsOwnFibersSpawnWhileARuntimeEnds) {
+  auto* const runtime = new Runtime(options());
+  Latch leave(1);
+  bool spawned = false;
+  runtime
+      ->spawn([&] {
+        leave.wait();
+        runtime->spawn([&] { spawned = true; }).join();
+      })
+      .detach();
+  std::thread ends([runtime] { delete runtime; });
+  int error = 0;
+  // Until the destructor has begun it is as ever; it cannot end before `leave`.
+  while ((error = test::error_of([&] { runtime->spawn([] {}).join(); })) == 0) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(error, ESHUTDOWN);
+  Runtime another(options());
+  test::in_fiber(another, [&] {
+    EXPECT_EQ(test::error_of([&] { runtime->spawn([] {}).detach(); }), ESHUTDOWN);
+  });
+  leave.count_down();
+  ends.join();
+  EXPECT_TRUE(spawned);
 }
 
 TEST_P(FiberTest, TakesCarriersInTurnFromAPlainThread) {

@@ -37,7 +37,7 @@ TEST(MetricsTest, EveryLineIsACommentOrANameAndANumber) {
         << line;
     ++samples;
   }
-  EXPECT_EQ(samples, 31);
+  EXPECT_EQ(samples, 32);
 }
 
 TEST(MetricsTest, BatchSizesSleepsAndStatesOfFibersAreCounted) {

@@ -2,6 +2,8 @@
 // Description: what a fiber has of its own (values, stack), checkpoints, where fibers run, and
 // stacks that cannot be had.
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -14,6 +16,7 @@
 
 #include "cpus.hpp"
 #include "flexsc/fiber_local.hpp"
+#include "flexsc/latch.hpp"
 #include "flexsc/posix.hpp"
 #include "sanitizer.hpp"
 #include "support.hpp"
@@ -138,6 +141,47 @@ TEST(StackUseTest, OneThatCannotBeHadIsBadAllocAndNothingElseChanges) {
   });
   runtime.spawn([] {}).join();
   EXPECT_EQ(runtime.stats().spawned, runtime.stats().finished);
+}
+
+/// Spawns until memory ends, lets it go on, and says whether everything was as documented.
+int spawn_until_memory_ends() {
+  RuntimeOptions options = carriers(1);
+  options.stack_bytes = 64 * 1024;
+  Runtime runtime(options);
+  constexpr std::size_t kEnough = 100'000;
+  constexpr rlim_t kMore = 32U << 20U;
+  Latch leave(1);
+  std::vector<Fiber> fibers;
+  fibers.reserve(kEnough);
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0) return 2;
+  rlimit low = limit;
+  low.rlim_cur = pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)) + kMore;
+  if (::setrlimit(RLIMIT_AS, &low) != 0) return 3;
+  std::size_t ran = 0;  // by fibers of one carrier
+  bool refused = false;
+  while (!refused && fibers.size() < kEnough) {
+    try {
+      fibers.push_back(runtime.spawn([&] {
+        leave.wait();
+        ++ran;
+      }));
+    } catch (const std::bad_alloc&) {
+      refused = true;
+    }
+  }
+  leave.count_down();
+  for (Fiber& fiber : fibers) fiber.join();
+  if (!refused || fibers.empty() || ran != fibers.size()) return 4;
+  runtime.spawn([&] { ++ran; }).join();  // on the stack of one of them
+  return ran == fibers.size() + 1 && runtime.stats().spawned == runtime.stats().finished ? 0 : 5;
+}
+
+TEST(StackUseTest, WhereAddressesEndSpawnIsRefusedAndOthersGoOn) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_EXIT(::_exit(spawn_until_memory_ends()), ::testing::ExitedWithCode(0), "");
 }
 #endif
 
