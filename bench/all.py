@@ -20,7 +20,7 @@ import page  # noqa: E402
 from paths import BUILD, ROOT, HarnessError  # noqa: E402
 
 # What is measured, and what is not measured unless it is named.
-SUBJECTS = {"kernel": ("table",), "runtime": (), "server": ()}
+SUBJECTS = {"kernel": ("table", "copy_sizes", "sizes", "sizes_other"), "runtime": (), "server": ()}
 # Usual minutes, for the estimate: of a full and of a quick run.
 MINUTES = {"kernel": (10, 2), "runtime": (6, 2), "server": (50, 6)}
 

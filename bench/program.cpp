@@ -29,13 +29,13 @@ json measure_all(const std::vector<Measurement>& all, const std::vector<std::str
   utsname system{};
   ::uname(&system);
   result["release"] = system.release;
-  for (const std::string& key : keys) {
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const Measurement& known) { return known.key == key; });
+  for (const Measurement& measurement : all) {
+    const std::string key = measurement.key;
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) continue;
     Context context(key, quick, side);
     context.begin();
     try {
-      result["results"][key] = found->measure(context);
+      result["results"][key] = measurement.measure(context);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "%s: %s\n", key.c_str(), error.what());
       result["errors"][key] = error.what();

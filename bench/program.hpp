@@ -74,7 +74,8 @@ struct Measurement {
   nlohmann::json (*measure)(Context&);
 };
 
-/// A whole main(): the keys to measure and where to write are on the command line.
+/// A whole main(): the keys to measure and where to write are on the command line. They are
+/// measured in the order of `all`.
 int run_program(int argc, char** argv, const std::vector<Measurement>& all);
 
 }  // namespace flexsc::bench

@@ -11,6 +11,7 @@
 
 #include "device.hpp"
 #include "measurements.hpp"
+#include "uring.hpp"
 
 namespace flexsc::bench {
 
@@ -198,6 +199,29 @@ json table(Context& context) {
   add_lines<SYS_write>(lines, caller, context, "write", null_fd,
                        reinterpret_cast<std::uintptr_t>(text), __u64{8});
   return {{"table", std::move(lines)}};
+}
+
+json sizes(Context& context) {
+  constexpr unsigned kMost = 1024;
+  Caller caller(kMost / FLEXSC_PAGE_ENTRIES, true);
+  Ring ring(kMost);
+  const unsigned samples = context.samples(kPairs / 2, 1);
+  json direct = {{"call", "no-op"}, {"how", "direct"}};
+  json flush = {{"call", "no-op"}, {"how", "flush"}};
+  json help = {{"call", "no-op"}, {"how", "wait, helping"}};
+  json uring = {{"call", "no-op of io_uring"}, {"how", "io_uring"}};
+  const auto sample = [&](json& line, unsigned size, auto&& measure) {
+    json& values = line["batches"][std::to_string(size)];
+    (void)measure();
+    for (unsigned i = 0; i < samples; ++i) values.push_back(measure());
+  };
+  sample(direct, 1, [&] { return caller.direct<FLEXSC_NR_NOP>(); });
+  for (unsigned size = 1; size <= kMost; size *= 2) {
+    sample(flush, size, [&] { return caller.batches<How::flush, FLEXSC_NR_NOP>(size); });
+    sample(help, size, [&] { return caller.batches<How::help, FLEXSC_NR_NOP>(size); });
+    sample(uring, size, [&] { return ring.batches(size, kCalls); });
+  }
+  return {{"table", json::array({direct, flush, help, uring})}};
 }
 
 }  // namespace flexsc::bench

@@ -166,4 +166,17 @@ json copy512(Context& context) {
   return compare(context, 512);
 }
 
+json copy_sizes(Context& context) {
+  json chain = {{"call", "read, write"}, {"how", "one chain"}};
+  json loop = {{"call", "read, write"}, {"how", "direct calls"}};
+  for (std::size_t block = 512; block <= 16384; block *= 2) {
+    Copy copy(block);
+    for (unsigned i = 0; i < context.samples(5, 1); ++i) {
+      chain["batches"][std::to_string(block)].push_back(copy.chain());
+      loop["batches"][std::to_string(block)].push_back(copy.loop());
+    }
+  }
+  return {{"table", json::array({chain, loop})}};
+}
+
 }  // namespace flexsc::bench

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What `./run bench kernel` can measure, where, and what there is to compare it with."""
 
-import statistics
-
 import arithmetic
-from figures import aligned, at_least, at_most
+import tables
+from figures import at_least, at_most
 from guests import COUNTING, Book, Extra, Ground, Key
 
 TWO_CPUS = Ground(2)
@@ -12,25 +11,19 @@ THREE_CPUS = Ground(3)
 MANY_SOCKETS = Ground(2, memory=2560)
 
 
-def medians(table: list[dict]) -> list[dict]:
-    return [{**line, "batches": {size: statistics.median(values)
-                                 for size, values in line["batches"].items()}} for line in table]
-
-
-def table_lines(result: dict) -> list[str]:
-    calls = medians(result["table"])
-    sizes = sorted({int(size) for line in calls for size in line["batches"]})
-    cells = [["call", "executed by", *map(str, sizes)]]
-    for line in calls:
-        cells.append([line["call"], line["how"],
-                      *(f"{line['batches'][str(size)]:.1f}" if str(size) in line["batches"] else ""
-                        for size in sizes)])
-    return ["instructions per call, by calls per batch:", *aligned(cells)]
-
-
+CALLS = ("call", "executed by")
 TABLE = Extra("table", "instructions of some calls, by each way and batch size", COUNTING, 2,
-              lambda result: {"unit": "instructions per call", "lines": medians(result["table"])},
-              table_lines)
+              tables.entry_of("instructions per call"),
+              tables.lines_of("instructions per call, by calls per batch:", CALLS))
+SIZES = Extra("sizes", "instructions of a no-op in batches of 1 to 1024, beside io_uring", COUNTING, 3,
+              tables.entry_of("instructions per call"),
+              tables.lines_of("instructions per no-op, by calls per batch:", CALLS))
+SIZES_OTHER = Extra("sizes_other", "time of a no-op by a worker on another CPU, beside io_uring with "
+                    "SQPOLL", TWO_CPUS, 15, tables.entry_of("ns per call"),
+                    tables.lines_of("ns per no-op, by calls per batch:", CALLS))
+COPY_SIZES = Extra("copy_sizes", "instructions to copy a block of 512 to 16384 bytes", COUNTING, 20,
+                   tables.entry_of("instructions per block"),
+                   tables.lines_of("instructions per block, by its bytes:", CALLS))
 
 BOOK = Book("kernel", "flexsc-bench-kernel", (
     Key("flush64", "instructions saved per no-op, batches of 64 by flush", "fraction", COUNTING,
@@ -61,4 +54,4 @@ BOOK = Book("kernel", "flexsc-bench-kernel", (
         arithmetic.ratio, at_least(1.5, 1.9), "below 1 (cluster calls)", 60),
     Key("parked", "connections parked in read with 4 + 2 workers", "connections", MANY_SOCKETS,
         arithmetic.count, at_least(10_000, 50_000), "a thread each (FlexSC)", 45),
-), (TABLE,))
+), (TABLE, SIZES, SIZES_OTHER, COPY_SIZES))

@@ -16,5 +16,9 @@ int main(int argc, char** argv) {
                       {"single_other", single_other},
                       {"workers2", workers2},
                       {"parked", parked},
-                      {"table", table}});
+                      {"table", table},
+                      {"copy_sizes", copy_sizes},
+                      // Last: what is left of a ring interrupts a later flush.
+                      {"sizes", sizes},
+                      {"sizes_other", sizes_other}});
 }

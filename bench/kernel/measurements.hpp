@@ -16,10 +16,13 @@ nlohmann::json post_reap(Context& context);
 nlohmann::json table(Context& context);
 nlohmann::json copy4096(Context& context);
 nlohmann::json copy512(Context& context);
+nlohmann::json sizes(Context& context);
+nlohmann::json copy_sizes(Context& context);
 
 // Several CPUs.
 nlohmann::json breakeven_other(Context& context);
 nlohmann::json single_other(Context& context);
+nlohmann::json sizes_other(Context& context);
 nlohmann::json workers2(Context& context);
 nlohmann::json parked(Context& context);
 

@@ -13,6 +13,7 @@
 #include "exchange.hpp"
 #include "measurements.hpp"
 #include "rounds.hpp"
+#include "uring.hpp"
 
 namespace flexsc::bench {
 
@@ -134,6 +135,29 @@ json measure(Context& context, std::span<const unsigned> sizes,
 
 json breakeven_other(Context& context) {
   return measure(context, kSizes, [](const json& samples) { return json{{"batches", samples}}; });
+}
+
+json sizes_other(Context& context) {
+  constexpr std::array kDoubled = {1U, 2U, 4U, 8U, 16U, 32U, 64U};
+  Pair pair;
+  // Twice: its thread completes entries before it says that it has taken them.
+  Ring ring(2 * FLEXSC_PAGE_ENTRIES, kWorkerCpu);
+  json direct_line = {{"call", "no-op"}, {"how", "direct"}};
+  json worker = {{"call", "no-op"}, {"how", "worker on another CPU"}};
+  json uring = {{"call", "no-op of io_uring"}, {"how", "io_uring, SQPOLL"}};
+  // Both poll on the other CPU when their turn is: one after the other, or they would share it.
+  const auto sample = [&](json& line, unsigned size, auto&& measure) {
+    (void)measure();
+    for (unsigned i = 0; i < context.samples(kPairs * 5, 1); ++i) {
+      line["batches"][std::to_string(size)].push_back(measure());
+    }
+  };
+  sample(direct_line, 1, direct);
+  for (const unsigned size : kDoubled) sample(worker, size, [&] { return pair.batches(size); });
+  context.progress(0.5);
+  for (const unsigned size : kDoubled)
+    sample(uring, size, [&] { return ring.batches(size, kCalls); });
+  return {{"table", json::array({direct_line, worker, uring})}};
 }
 
 json single_other(Context& context) {
