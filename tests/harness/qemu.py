@@ -57,7 +57,10 @@ def kernel_line(machine: Machine) -> str:
         words.append("tsc=reliable")
     if machine.kernel.slow:
         # An emulated CPU that checks every access, on a host that has other things to do.
-        words += ["watchdog_thresh=60", "workqueue.watchdog_thresh=0"]
+        words += ["watchdog_thresh=60", "workqueue.watchdog_thresh=0",
+                  "rcupdate.rcu_cpu_stall_timeout=120"]
+        # Else KASAN says nothing after its first report, which may be one of the booting kernel.
+        words.append("kasan_multi_shot")
     return " ".join([*words, *machine.append.split()])
 
 

@@ -57,6 +57,11 @@ class Qemu(unittest.TestCase):
         machine = qemu.Machine(KERNEL, **settings)  # type: ignore[arg-type]
         return " ".join(qemu.arguments(machine, qemu.Files(Path("/run"))))
 
+    def test_no_report_of_a_debug_kernel_is_its_last(self) -> None:
+        checked = kernels.Kernel("6.1.1-flexsc-kasan", Path("/boot/vmlinuz"), Path("/tree"))
+        self.assertIn("kasan_multi_shot", qemu.kernel_line(qemu.Machine(checked)).split())
+        self.assertNotIn("kasan", self.arguments())
+
     def test_emulation_uses_a_thread_per_cpu(self) -> None:
         self.assertIn("-accel tcg,thread=multi -cpu max,-erms,-fsrm -smp 2", self.arguments())
 
