@@ -161,7 +161,7 @@ def quoted(text: str) -> str:
 
 
 def script(plot: Plot, png: Path) -> str:
-    lines = [f"set terminal pngcairo size 1000,520 font 'sans,11'", f"set output {quoted(str(png))}",
+    lines = [f"set terminal pngcairo noenhanced size 1000,520 font 'sans,11'", f"set output {quoted(str(png))}",
              f"set title {quoted(plot.title)}", f"set ylabel {quoted(plot.y)}", "set grid ytics",
              "set key outside right top" if plot.lines else "set key off"]
     if plot.log_y:
