@@ -28,7 +28,7 @@ from guests import Book, Ground  # noqa: E402
 from paths import RIVALS, HarnessError  # noqa: E402
 
 BOOT_SECONDS = 15
-LIMIT_SECONDS = 900
+LIMIT_SECONDS = 900  # of a guest, and twice what its keys usually take
 SHOW_SECONDS = 10  # between two lines of progress
 # Pairs of guests where the cache model counts; it hardly differs from one to the next.
 MODELLED = 5
@@ -163,7 +163,8 @@ class Runner:
         payload = initramfs.Payload(" ".join(words), host_programs(self.book, names),
                                     module=kmod.build(self.kernel))
         with tempfile.TemporaryDirectory() as folder:
-            outcome = boot.boot(boot.Run(f"bench-{names[0]}", machine, payload, LIMIT_SECONDS,
+            limit = LIMIT_SECONDS + 2 * sum(map(self.book.seconds, names))
+            outcome = boot.boot(boot.Run(f"bench-{names[0]}", machine, payload, round(limit),
                                          Path(folder), show=show or self.progress.line))
             read = read_samples(Path(folder) / "samples.json")
         why = lost(outcome, self.progress.running)

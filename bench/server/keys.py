@@ -2,8 +2,9 @@
 """What `./run bench server` can measure, where, and what there is to compare it with."""
 
 import arithmetic
+import tables
 from figures import at_least, at_most
-from guests import COUNTING, Book, Ground, Key
+from guests import COUNTING, Book, Extra, Ground, Key
 
 # Ten thousand connections have two sockets, a stack and buffers each.
 MANY = Ground(1, memory=4096, icount=True)
@@ -25,6 +26,16 @@ def instructions(answer: dict, cpus: list[dict]) -> float:
 def user_misses(answer: dict, cpus: list[dict]) -> float:
     return cpus[CARRIER_CPU]["user"]["l1i_misses"] / answer["requests"]
 
+
+MODELS = ("model", "")
+CONNECTIONS = Extra("connections", "requests per second of the models for 1 to 2000 connections", MANY,
+                    400, tables.entry_of("requests per 10^9 instructions"),
+                    tables.lines_of("requests per 10^9 instructions, by connections:", MODELS),
+                    needs=WRK)
+FILE_SIZES = Extra("file_sizes", "requests per second of the models for files of 1 to 256 KiB", COUNTING,
+                   200, tables.entry_of("requests per 10^9 instructions"),
+                   tables.lines_of("requests per 10^9 instructions, by KiB of the file:", MODELS),
+                   needs=WRK)
 
 BOOK = Book("server", "flexsc-bench-server", (
     Key("threads", "requests per instruction, fibers on engine kernel against a thread per connection, "
@@ -61,4 +72,4 @@ BOOK = Book("server", "flexsc-bench-server", (
     Key("pollution", "L1i misses on the user side per request that a worker elsewhere saves, against "
         "threads", "fraction", MODELLED, arithmetic.reduction, at_least(0.40, 0.70),
         "131 to 41 per 1000 instructions (FlexSC)", 400, needs=WRK, counted=user_misses),
-))
+), (CONNECTIONS, FILE_SIZES))

@@ -39,6 +39,7 @@ struct Setup {
   unsigned connections = kConnections;
   unsigned seconds = 1;
   std::vector<std::string> arguments;  ///< further ones of the server
+  std::string page = kPage;
 };
 
 struct Result {
@@ -53,7 +54,7 @@ void check(const std::string& name, const WrkReport& report) {
 }
 
 WrkReport load(std::uint16_t port, const Setup& setup) {
-  return run_wrk("http://127.0.0.1:" + std::to_string(port) + kPage, setup.connections,
+  return run_wrk("http://127.0.0.1:" + std::to_string(port) + setup.page, setup.connections,
                  setup.seconds, setup.placement.client);
 }
 
@@ -139,6 +140,47 @@ json c10k(Context& context) {
                  {.side = kFibers, .connections = kFew, .seconds = 4, .arguments = room});
 }
 
+/// A table of requests per second: a line for each model, a column for each of `sizes`. A quick run
+/// has the first size only.
+json by_size(Context& context, const std::vector<std::size_t>& sizes,
+             const std::function<Setup(const Side& side, std::size_t size)>& setup) {
+  const std::vector<Side> sides{kFibers, {"threads", ""}, {"epoll", ""}, {"esca", "kernel"}};
+  const TemporaryFolder site;
+  write_site(site.path());
+  json lines = json::array();
+  for (const Side& side : sides) {
+    json line = {{"call", side.name()}, {"how", "requests per second"}};
+    for (std::size_t i = 0; i < (context.quick() ? 1 : sizes.size()); ++i) {
+      const double found = rate(setup(side, sizes[i]), site);
+      line["batches"][std::to_string(sizes[i])] = {found};
+      context.progress((static_cast<double>(lines.size()) +
+                        (static_cast<double>(i) + 1) / static_cast<double>(sizes.size())) /
+                       static_cast<double>(sides.size()));
+    }
+    lines.push_back(std::move(line));
+  }
+  return {{"table", std::move(lines)}};
+}
+
+json connections(Context& context) {
+  return by_size(context, {1, 10, 50, 200, 1000, 2000}, [](const Side& side, std::size_t count) {
+    Setup setup{.side = side, .connections = static_cast<unsigned>(count), .arguments = {}};
+    // A second of many connections would be the one in which they are made.
+    if (count > 200) setup.seconds = 2;
+    // An entry for each fiber that waits; no more, since each page is looked at in each crossing.
+    if (side.model == "fibers" && count > 200) setup.arguments = {"--pages", "64"};
+    return setup;
+  });
+}
+
+json file_sizes(Context& context) {
+  return by_size(context, {1, 4, 16, 64, 256}, [](const Side& side, std::size_t kib) {
+    Setup setup{.side = side, .arguments = {}};
+    setup.page = "/" + std::to_string(kib) + "k.bin";
+    return setup;
+  });
+}
+
 /// The first CPUs are the server's.
 Placement placed(int server, int client) {
   Placement placement;
@@ -219,6 +261,8 @@ int main(int argc, char** argv) {
                       {"c10k", c10k},
                       {"small_udp", small_udp},
                       {"small_files", small_files},
+                      {"connections", connections},
+                      {"file_sizes", file_sizes},
                       {"crossings", crossings},
                       {"spread", spread},
                       {"spread_threads", spread_threads},
