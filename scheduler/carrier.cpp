@@ -97,7 +97,30 @@ Carrier::~Carrier() {
   FLEXSC_EXPECT(!any_ready() && fresh_.empty() && own_.size() == 0 && inbox_.empty() &&
                 cancels_.empty() && backlog_.empty() && timers_.empty() && left_ == nullptr);
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
+  while (void* memory = take_memory()) ::operator delete(memory);
 }
+
+// The sanitizers are to see the end of each fiber's memory.
+#if defined(FLEXSC_ASAN) || defined(FLEXSC_TSAN)
+void* FiberControl::operator new(std::size_t size) {
+  return ::operator new(size);
+}
+
+void FiberControl::operator delete(void* memory) noexcept {
+  ::operator delete(memory);
+}
+#else
+void* FiberControl::operator new(std::size_t size) {
+  Carrier* here = Carrier::of_this_thread();
+  void* memory = here != nullptr ? here->take_memory() : nullptr;
+  return memory != nullptr ? memory : ::operator new(size);
+}
+
+void FiberControl::operator delete(void* memory) noexcept {
+  Carrier* here = Carrier::of_this_thread();
+  if (here == nullptr || !here->keep_memory(memory)) ::operator delete(memory);
+}
+#endif
 
 void Carrier::run() {
   set_this_carrier(this);

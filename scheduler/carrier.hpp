@@ -11,10 +11,10 @@
 ///     in an inbox is still `parked`, as only its carrier changes it, or `ready`, if a thief had
 ///     to give it back.
 ///  3. Private to the carrier's thread: ready_, timers_ (which lie on fibers' stacks), backlog_,
-///     spare_stacks_, current_ (the watchdog reads that as memory of a process, see watch.hpp),
-///     the channel (but for notify()) and all counters without "published".
-///     Touched by other threads: inbox_ and cancels_ (they push), own_ (they steal), now_, fresh_
-///     (they push and steal, under fresh_mutex_), sleeping_, wakers_; the counters they read.
+///     spare_stacks_, spare_memory_, current_ (the watchdog reads that as memory of a process, see
+///     watch.hpp), the channel (but for notify()) and all counters without "published". Touched by
+///     other threads: inbox_ and cancels_ (they push), own_ (they steal), now_, fresh_ (they push
+///     and steal, under fresh_mutex_), sleeping_, wakers_; the counters they read.
 ///  4. Who moves a fiber where:
 ///       spawn            -> own_ of the spawning fiber's carrier      the fiber
 ///       spawn            -> fresh_ of a carrier                      any other thread
@@ -69,9 +69,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <span>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "fiber_control.hpp"
@@ -142,6 +144,21 @@ class alignas(64) Carrier {
 
   // In this carrier's thread.
   [[nodiscard]] Stack take_stack(std::size_t size);
+  /// Memory for a FiberControl, kept from one that was destroyed in this thread, or null: fibers
+  /// that are spawned and end by turns need no allocation. It comes from operator new and goes back
+  /// there.
+  [[nodiscard]] void* take_memory() noexcept {
+    if (spare_memory_ == nullptr) return nullptr;
+    --spare_memories_;
+    return std::exchange(spare_memory_, spare_memory_->next);
+  }
+  /// Keeps it, unless it has enough; whether it did.
+  [[nodiscard]] bool keep_memory(void* memory) noexcept {
+    if (spare_memories_ == kSpareMemories) return false;
+    ++spare_memories_;
+    spare_memory_ = new (memory) SpareMemory{spare_memory_};
+    return true;
+  }
   /// Takes a fiber that has not started, from one of its own.
   void push_own(FiberControl& fiber) noexcept;
   /// Shows the channel's counters to other threads.
@@ -276,6 +293,12 @@ class alignas(64) Carrier {
   std::uint64_t helped_in_ = 0;  ///< the round of the last crossing in which we helped
   bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
   std::vector<Stack> spare_stacks_;
+  struct SpareMemory {
+    SpareMemory* next;
+  };
+  static constexpr unsigned kSpareMemories = 64;
+  SpareMemory* spare_memory_ = nullptr;
+  unsigned spare_memories_ = 0;
   std::uint64_t rounds_ = 0;
   /// coarse_now() not long ago. Written by the watchdog too, so that it goes on while a fiber does
   /// not yield. relaxed: whichever of the two was later, it is a time not long ago.

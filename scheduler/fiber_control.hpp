@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -63,7 +64,7 @@ inline constexpr Word ended = 16;
 ///    is ready: nobody may wake it then, and with `at_home` clear or `announced` set nobody reads
 ///    a `carrier` that changes;
 ///  - `end` is shared with the handle; `exception` passes to the joiner through it.
-class FiberControl : public Runnable, public FiberRecord {
+class FiberControl final : public Runnable, public FiberRecord {
  public:
   FiberControl(std::function<void()>&& what, std::string&& called) noexcept
       : body(std::move(what)), name(std::move(called)) {
@@ -76,6 +77,11 @@ class FiberControl : public Runnable, public FiberRecord {
   FiberControl(const FiberControl&) = delete;
   FiberControl& operator=(const FiberControl&) = delete;
   ~FiberControl() = default;
+
+  /// Its memory is that of one which the calling carrier has seen the last of, if there is any: see
+  /// Carrier::take_memory(). @throws std::bad_alloc
+  static void* operator new(std::size_t size);
+  static void operator delete(void* memory) noexcept;
 
   // Links; each for the one queue of its name.
   FiberControl* ready_next = nullptr;
