@@ -22,8 +22,8 @@ from paths import BUILD, ROOT, HarnessError  # noqa: E402
 # What is measured, and what is not measured unless it is named.
 SUBJECTS = {"kernel": ("table", "copy_sizes", "sizes", "sizes_other"), "runtime": (),
             "server": ("connections", "file_sizes")}
-# What a quick run leaves out, since it takes minutes even once.
-LONG = ("connections", "file_sizes")
+# What a quick run leaves out, since it takes long even once.
+LONG = ("copy_sizes", "connections", "file_sizes")
 # Usual minutes, for the estimate: of a full and of a quick run.
 MINUTES = {"kernel": (10, 2), "runtime": (6, 2), "server": (60, 6)}
 
@@ -76,7 +76,7 @@ def measure(subject: str, quick: bool, folder: Path) -> tuple[dict, int]:
     file = folder / f"{subject}.json"
     wanted = tuple(name for name in SUBJECTS[subject] if not (quick and name in LONG))
     if wanted != SUBJECTS[subject]:
-        print(f"  left out of a quick run: {', '.join(set(SUBJECTS[subject]) - set(wanted))}")
+        print(f"  left out of a quick run: {', '.join(name for name in SUBJECTS[subject] if name not in wanted)}")
     command = [sys.executable, str(HERE / subject / "run.py"), *(["--quick"] if quick else []),
                *(["--details"] if subject != "runtime" else []), "--json", str(file),
                *keys_of(subject, wanted)]
