@@ -5,6 +5,7 @@
 /// each of them in ring_call.cpp.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -48,6 +49,13 @@ struct RingCall {
   __kernel_timespec span{};
 };
 
+/// Whether a file that was opened like this can be read, or written. It is the first thing that a
+/// call looks at, and after the caller's memory an operation's.
+inline bool may_transfer(long flags, bool reads) noexcept {
+  if ((flags & O_PATH) != 0) return false;
+  return (flags & O_ACCMODE) != (reads ? O_WRONLY : O_RDONLY);
+}
+
 /// Chooses and prepares. One thread at a time.
 class RingCalls {
  public:
@@ -74,7 +82,10 @@ class RingCalls {
  private:
   long ask(const Call& call) noexcept;
   [[nodiscard]] Route waiting_on(std::uint64_t fd, int time_limit);
+  [[nodiscard]] long flags_of(std::uint64_t fd);
   [[nodiscard]] bool nonblocking(std::uint64_t fd);
+  [[nodiscard]] Route pipe(std::uint64_t fd, bool reads);
+  [[nodiscard]] bool any_bytes(std::uint64_t vectors, std::uint64_t count);
   [[nodiscard]] bool type_of(std::uint64_t fd, unsigned& type);
   [[nodiscard]] bool seems_socket(std::uint64_t fd) const noexcept;
   void remember_socket(std::uint64_t fd);
@@ -84,7 +95,7 @@ class RingCalls {
   [[nodiscard]] Route write(RingCall& slot);
   [[nodiscard]] Route read_vector(const RingCall& slot);
   [[nodiscard]] Route write_vector(const RingCall& slot);
-  [[nodiscard]] Route positioned(const RingCall& slot, std::uint64_t most);
+  [[nodiscard]] Route positioned(const RingCall& slot, std::uint64_t most, bool reads);
   [[nodiscard]] Route open(RingCall& slot);
   [[nodiscard]] Route poll(RingCall& slot);
   [[nodiscard]] Next sent(RingCall& slot, long& result);

@@ -12,6 +12,8 @@
 //   open          of a FIFO does not wait for its other end, unless made in a thread apart.
 //   paths         are read before the flags are judged, so that of two faults the other one is
 //                 told. What has flags that may be refused is the workers'.
+//   memory        is looked at before the descriptor's mode is. What may not be read or written
+//                 is refused in the carrier.
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <poll.h>
@@ -35,8 +37,6 @@ namespace {
 constexpr std::uint64_t kMostBytes = 0x7ffff000;
 constexpr std::uint64_t kMostVectors = 1024;  // UIO_MAXIOV
 constexpr std::uint64_t kMost32 = 0xffffffff;
-/// Descriptors above are not remembered.
-constexpr std::uint64_t kRemembered = 1U << 16;
 /// A write to a pipe of up to this size goes whole or not at all.
 constexpr std::uint64_t kAtomicPipeWrite = 4096;
 /// In liburing's header only later than in the kernel.
@@ -90,57 +90,6 @@ bool vectors_fit(std::uint64_t count) noexcept {
 
 }  // namespace
 
-/// In the calling thread.
-long RingCalls::ask(const Call& call) noexcept {
-  ++crossings_;
-  return execute(call);
-}
-
-/// Whether it is in non-blocking mode, or none at all.
-bool RingCalls::nonblocking(std::uint64_t fd) {
-  const long flags = ask(make_call(SYS_fcntl, fd, F_GETFL));
-  return flags < 0 || (flags & O_NONBLOCK) != 0;
-}
-
-/// A call on a socket that may wait, for as long as the option `time_limit` says.
-Route RingCalls::waiting_on(std::uint64_t fd, int time_limit) {
-  if (plain_) return Route::ring;
-  if (nonblocking(fd)) return Route::carrier;
-  timeval limit{};
-  socklen_t length = sizeof limit;
-  // What is no socket fails at once.
-  if (ask(make_call(SYS_getsockopt, fd, SOL_SOCKET, time_limit, &limit, &length)) < 0) {
-    return Route::carrier;
-  }
-  return limit.tv_sec != 0 || limit.tv_usec != 0 ? Route::workers : Route::ring;
-}
-
-/// The type of a descriptor's file, as in st_mode. False: it has none.
-bool RingCalls::type_of(std::uint64_t fd, unsigned& type) {
-  struct stat status {};
-  if (ask(make_call(SYS_fstat, fd, &status)) < 0) return false;
-  type = status.st_mode & S_IFMT;
-  return true;
-}
-
-bool RingCalls::seems_socket(std::uint64_t fd) const noexcept {
-  return fd < sockets_.size() && sockets_[fd];
-}
-
-void RingCalls::remember_socket(std::uint64_t fd) {
-  if (fd >= kRemembered) return;
-  if (fd >= sockets_.size()) sockets_.resize(fd + 1);
-  sockets_[fd] = true;
-}
-
-/// Whether a write to this socket ends a record, which a send does not (SOCK_SEQPACKET).
-bool RingCalls::keeps_records(std::uint64_t fd) {
-  int type = 0;
-  socklen_t length = sizeof type;
-  const long error = ask(make_call(SYS_getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length));
-  return error < 0 || (type != SOCK_STREAM && type != SOCK_DGRAM);
-}
-
 Route RingCalls::receive(std::uint64_t fd, std::uint64_t flags, std::uint64_t allowed) {
   // Errors are queued or not: nobody waits for them.
   if ((flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) != 0) return Route::carrier;
@@ -165,8 +114,7 @@ Route RingCalls::read(RingCall& slot) {
     slot.guessed = true;
     return waiting_on(fd, SO_RCVTIMEO);
   }
-  if (type != S_IFIFO) return Route::workers;
-  return nonblocking(fd) ? Route::carrier : Route::ring;
+  return type == S_IFIFO ? pipe(fd, true) : Route::workers;
 }
 
 Route RingCalls::write(RingCall& slot) {
@@ -176,9 +124,7 @@ Route RingCalls::write(RingCall& slot) {
   if (!seems_socket(fd)) {
     unsigned type = 0;
     if (!type_of(fd, type)) return Route::carrier;
-    if (type == S_IFIFO && bytes <= kAtomicPipeWrite) {
-      return nonblocking(fd) ? Route::carrier : Route::ring;
-    }
+    if (type == S_IFIFO && bytes <= kAtomicPipeWrite) return pipe(fd, false);
     if (type != S_IFSOCK || keeps_records(fd)) return Route::workers;
     remember_socket(fd);
   }
@@ -193,8 +139,7 @@ Route RingCalls::read_vector(const RingCall& slot) {
   unsigned type = 0;
   if (!type_of(fd, type)) return Route::carrier;
   if (type == S_IFSOCK) return waiting_on(fd, SO_RCVTIMEO);
-  if (type != S_IFIFO) return Route::workers;
-  return nonblocking(fd) ? Route::carrier : Route::ring;
+  return type == S_IFIFO ? pipe(fd, true) : Route::workers;
 }
 
 Route RingCalls::write_vector(const RingCall& slot) {
@@ -203,18 +148,25 @@ Route RingCalls::write_vector(const RingCall& slot) {
   unsigned type = 0;
   if (!type_of(fd, type)) return Route::carrier;
   if (type != S_IFSOCK || keeps_records(fd)) return Route::workers;
-  return waiting_on(fd, SO_SNDTIMEO);
+  const Route route = waiting_on(fd, SO_SNDTIMEO);
+  // A writev of nothing does nothing, a sendmsg of nothing looks at the connection, or sends it.
+  if (route == Route::ring && !any_bytes(slot.call.args[1], slot.call.args[2])) {
+    return Route::carrier;
+  }
+  return route;
 }
 
 /// A transfer at an offset; `most` bytes, or vectors.
-Route RingCalls::positioned(const RingCall& slot, std::uint64_t most) {
+Route RingCalls::positioned(const RingCall& slot, std::uint64_t most, bool reads) {
   const auto& a = slot.call.args;
   if (static_cast<std::int64_t>(a[3]) < 0) return Route::carrier;  // EINVAL
   if (a[2] == 0 || a[2] > most) return Route::workers;
   unsigned type = 0;
   if (!type_of(a[0], type)) return Route::carrier;
-  if (type != S_IFREG || nonblocking(a[0])) return Route::workers;
-  return Route::ring;
+  if (type != S_IFREG) return Route::workers;
+  const long flags = flags_of(a[0]);
+  if (flags < 0 || !may_transfer(flags, reads)) return Route::carrier;
+  return (flags & O_NONBLOCK) != 0 ? Route::workers : Route::ring;
 }
 
 Route RingCalls::open(RingCall& slot) {
@@ -310,10 +262,10 @@ Route RingCalls::route(RingCall& slot) {
       return write_vector(slot);
     case SYS_pread64:
     case SYS_pwrite64:
-      return positioned(slot, kMostBytes);
+      return positioned(slot, kMostBytes, slot.call.nr == SYS_pread64);
     case SYS_preadv:
     case SYS_pwritev:
-      return positioned(slot, kMostVectors);
+      return positioned(slot, kMostVectors, slot.call.nr == SYS_preadv);
     case SYS_open:
     case SYS_creat:
     case SYS_openat:
@@ -337,7 +289,8 @@ Route RingCalls::route(RingCall& slot) {
     case SYS_fallocate:
       return Route::ring;
     case SYS_statx:
-      return may_stat(a[2], a[3]) ? Route::ring : Route::workers;
+      // Without a name, newer kernels mean the descriptor, by the call alone.
+      return a[1] != 0 && may_stat(a[2], a[3]) ? Route::ring : Route::workers;
     case SYS_unlinkat:
       return a[2] == 0 || a[2] == AT_REMOVEDIR ? Route::ring : Route::workers;
     case SYS_renameat2:
@@ -359,6 +312,33 @@ Route RingCalls::route(RingCall& slot) {
   }
 }
 
+namespace {
+
+/// Whether the operation of this call tells this fault where the call tells another one, which it
+/// looks for first. It has done nothing then, and the call itself is made.
+bool may_be_another_fault(const RingCall& slot, long result) noexcept {
+  switch (slot.call.nr) {
+    case SYS_rename:
+    case SYS_renameat:
+    case SYS_renameat2:
+    case SYS_link:
+    case SYS_linkat:
+      // Of the second name, which is read before the first one is looked up.
+      return result == -EFAULT || result == -ENOENT || result == -ENAMETOOLONG;
+    case SYS_recvmsg:
+    case SYS_sendmsg:
+      // In Linux 6.1, of too many pieces, which are EMSGSIZE.
+      return result == -EINVAL;
+    case SYS_sendto:
+      // In Linux 6.1 the call looks at the address before it looks at the descriptor.
+      return slot.before == 0 && (result == -EBADF || result == -ENOTSOCK);
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
 RingCalls::Next RingCalls::completed(RingCall& slot, long& result) {
   if (slot.shape == RingCall::Shape::poll) return polled(slot, result);
   // What sleeps in a thread of the kernel is got out of it like by a signal.
@@ -369,6 +349,7 @@ RingCalls::Next RingCalls::completed(RingCall& slot, long& result) {
     slot.shape = RingCall::Shape::plain;
     return slot.cancelled ? Next::complete : Next::workers;
   }
+  if (may_be_another_fault(slot, result)) return slot.cancelled ? Next::complete : Next::workers;
   return slot.shape == RingCall::Shape::plain ? Next::complete : sent(slot, result);
 }
 
