@@ -327,7 +327,7 @@ bool may_be_another_fault(const RingCall& slot, long result) noexcept {
       return result == -EFAULT || result == -ENOENT || result == -ENAMETOOLONG;
     case SYS_recvmsg:
     case SYS_sendmsg:
-      // In Linux 6.1, of too many pieces, which are EMSGSIZE.
+      // In Linux 6.1 and 6.12, of too many pieces, which are EMSGSIZE.
       return result == -EINVAL;
     case SYS_sendto:
       // In Linux 6.1 the call looks at the address before it looks at the descriptor.
