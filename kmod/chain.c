@@ -166,9 +166,9 @@ static int next_round(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	if (++op->rounds >= FLEXSC_MAX_ROUNDS)
 		return -ELOOP;
-	/* A CANCEL or a deadline looks like a signal; end tells them apart. */
+	/* A CANCEL or a deadline looks like task work; make_call() sees to it. */
 	if (exec->mode == FLEXSC_BY_FLUSH && signal_pending(current) &&
-	    !READ_ONCE(op->end)) {
+	    !flexsc_only_task_work() && !READ_ONCE(op->end)) {
 		exec->stop = true;
 		return -EINTR;
 	}
@@ -272,10 +272,12 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 		return make_other(exec, op, member);
 	result = flexsc_dispatch(&member->call, member->call.nr);
 	/* A restart code means that nothing was done. */
-	if (unlikely(flexsc_is_restart(result)))
-		return exec->mode == FLEXSC_BY_FLUSH ?
-			       READ_ONCE(op->end) ?: -EINTR :
+	if (unlikely(flexsc_is_restart(result))) {
+		if (exec->mode == FLEXSC_BY_FLUSH && !flexsc_only_task_work())
+			return READ_ONCE(op->end) ?: -EINTR;
+		return READ_ONCE(op->end) ?:
 			       flexsc_exec_call(exec, &member->call, op);
+	}
 	return flexsc_op_result(op, member->call.nr, result);
 }
 

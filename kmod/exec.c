@@ -199,6 +199,24 @@ static long worker_interrupted(struct flexsc_exec *exec, struct flexsc_op *op)
 }
 
 /*
+ * After a restart code, or signal_pending(), in a flush: whether no signal but
+ * task work (of io_uring, say) interrupts. It is done here, as a return to user
+ * mode would do it, to make the call again afterwards. CANCEL sets an operation's
+ * end and then the flag that is cleared here: look at the end after this.
+ */
+bool flexsc_only_task_work(void)
+{
+	if (task_sigpending(current))
+		return false;
+	clear_notify_signal();
+	/* The flag before end, and before the work that raised it. */
+	smp_mb__after_atomic();
+	if (task_work_pending(current))
+		static_call(fx_task_work_run)();
+	return true;
+}
+
+/*
  * Makes a call, for op if it is one of an operation. Returns its result, or why
  * there is none: -FLEXSC_WAITS or -FLEXSC_AGAIN (helpers).
  */
@@ -225,9 +243,11 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 			exec->stop = true;
 			return -FLEXSC_AGAIN;
 		case FLEXSC_BY_FLUSH:
+			if (!flexsc_only_task_work())
+				return op ? READ_ONCE(op->end) ?: -EINTR : -EINTR;
 			if (op && READ_ONCE(op->end))
 				return op->end;
-			return -EINTR;
+			break;
 		}
 		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
 						     call->nr;

@@ -297,6 +297,8 @@ bool flexsc_op_end_locked(struct flexsc_op *op, int error)
 	if (!op->end)
 		WRITE_ONCE(op->end, error);
 	if (op->state == FLEXSC_OP_RUNNING && op->task) {
+		/* end before the flag: pairs with flexsc_only_task_work(). */
+		smp_mb__before_atomic();
 		/* Out of the call it sleeps in, as io-wq does it. */
 		set_tsk_thread_flag(op->task, TIF_NOTIFY_SIGNAL);
 		wake_up_process(op->task);

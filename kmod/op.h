@@ -154,6 +154,7 @@ enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
 
 /* execute.c */
+bool flexsc_only_task_work(void);
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
 bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);
