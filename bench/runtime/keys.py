@@ -9,8 +9,10 @@ WALL = "wall clock"
 MEMORY = "resident memory"
 
 BOOST = "Boost.Fiber 1.81"
+NGINX = "1 (nginx)"
 
-# The first side of a key is ours. A ratio is the other's time by ours.
+# The first side of a key is ours. A ratio is the other's time by ours. What is not here is measured by
+# the program that compares servers.
 SIDES = {"switch": "boost", "spawn": "boost", "spawn_thread": "threads", "mutex": "boost",
          "timers": "boost", "parked_bytes": None}
 
@@ -32,4 +34,10 @@ KEYS: dict[str, Key] = {key.name: key for key in (
         arithmetic.count, at_most(6 * 1024, 4.5 * 1024), "above 8192 (a stack and a descriptor)", 15),
     Key("timers", f"100,000 timed waits begun and ended early, as many times faster than {BOOST}",
         "ratio", ONE_THREAD, _times, at_least(3, 10), "1 (Boost.Fiber)", 20),
+    Key("http50_uring", "requests per second, fibers on engine uring against nginx, one CPU each, 50 "
+        "connections", "ratio", WALL, arithmetic.ratio, at_least(1.0, 1.3), NGINX, 30),
+    Key("http1000_uring", "the same with 1000 connections", "ratio", WALL, arithmetic.ratio,
+        at_least(1.0, 1.3), NGINX, 30),
+    Key("http50_threads", "the same on engine threads, worker and carrier on that CPU, 50 connections",
+        "ratio", WALL, arithmetic.ratio, at_least(0.5, 0.8), NGINX, 30),
 )}

@@ -16,9 +16,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parents[1] / "tests/harnes
 # pylint: disable=wrong-import-position
 import figures  # noqa: E402
 import keys  # noqa: E402
-from paths import BUILD, HarnessError  # noqa: E402
+from paths import BUILD, RIVALS, HarnessError  # noqa: E402
 
 PROGRAM = BUILD / "bin/flexsc-bench-runtime"
+SERVER_PROGRAM = BUILD / "bin/flexsc-bench-server"
 PAIRS = 15
 QUICK_PAIRS = 2
 MEMORY_SAMPLES = 3
@@ -45,8 +46,26 @@ def sample(name: str, side: str) -> float:
     return found[0].get("bytes", found[0]["real_time"])
 
 
-def measure(name: str, pairs: int) -> dict:
+def served(name: str, quick: bool) -> dict:
+    """Pairs of requests per second, from the program that compares servers."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "samples.json"
+        done = subprocess.run(
+            [SERVER_PROGRAM, *(["--quick"] if quick else []), f"--json={file}", name], check=False,
+            capture_output=True, text=True, timeout=LIMIT_SECONDS,
+            env={**os.environ, "PATH": f"{os.environ['PATH']}:{RIVALS}"})
+        answer = json.loads(file.read_text()) if file.exists() else {"results": {}, "errors": {}}
+    if name not in answer["results"]:
+        raise HarnessError(answer["errors"].get(name, f"{SERVER_PROGRAM.name} ended with "
+                                                f"{done.returncode}: {done.stderr[-500:]}"))
+    return answer["results"][name]
+
+
+def measure(name: str, quick: bool) -> dict:
     """What the arithmetic takes: pairs of neighbours in time, or values."""
+    if name not in keys.SIDES:
+        return served(name, quick)
+    pairs = QUICK_PAIRS if quick else PAIRS
     other = keys.SIDES[name]
     if other is None:
         return {"values": [sample(name, "flexsc") for _ in range(min(pairs, MEMORY_SAMPLES))]}
@@ -83,7 +102,7 @@ def main(arguments: list[str]) -> int:
         key = keys.KEYS[name]
         print(f"  {name:<14} about {figures.duration(key.seconds)}", flush=True)
         try:
-            measured.append((key, measure(name, QUICK_PAIRS if options.quick else PAIRS)))
+            measured.append((key, measure(name, options.quick)))
         except (HarnessError, OSError, subprocess.TimeoutExpired) as error:
             errors.append(f"FAILED: {name}: {error}")
     if options.json is not None:

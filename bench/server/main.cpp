@@ -27,6 +27,7 @@ namespace {
 // Counts of instructions hardly differ, and a virtual second takes half a minute.
 constexpr unsigned kPairs = 5;
 constexpr unsigned kConnections = 50;
+constexpr unsigned kThousand = 1000;
 constexpr unsigned kTenThousand = 10'000;
 constexpr unsigned kFew = 400;
 
@@ -216,6 +217,33 @@ json spread_threads(Context& context) {
   return spread_over(context, {"threads", ""}, placed(3, 3));
 }
 
+/// On this machine, without the module: one carrier on a CPU that it may share with a worker,
+/// against one worker of nginx there; the client has the other CPU.
+json http(Context& context, const std::string& engine, unsigned connections) {
+  Setup ours{.side = {"fibers", engine},
+             .placement = placed(1, 1),
+             .connections = connections,
+             .seconds = 2,
+             .arguments = {}};
+  if (connections > 200) {
+    ours.seconds = 4;  // the first part of it is spent on connecting
+    ours.arguments = {"--pages",
+                      "64"};  // a fiber that waits for a request has its call in an entry
+  }
+  Setup other = ours;
+  other.side = {std::string(to_string(RivalKind::nginx)), ""};
+  return compare(context, ours, other);
+}
+json http50_uring(Context& context) {
+  return http(context, "uring", kConnections);
+}
+json http1000_uring(Context& context) {
+  return http(context, "uring", kThousand);
+}
+json http50_threads(Context& context) {
+  return http(context, "threads", kConnections);
+}
+
 /// One side, between the marks of the cache model.
 json counted(Context& context, const Setup& ours, const Setup& other) {
   const Setup& setup = context.side() == "other" ? other : ours;
@@ -266,6 +294,9 @@ int main(int argc, char** argv) {
                       {"crossings", crossings},
                       {"spread", spread},
                       {"spread_threads", spread_threads},
+                      {"http50_uring", http50_uring},
+                      {"http1000_uring", http1000_uring},
+                      {"http50_threads", http50_threads},
                       {"carrier", carrier},
                       {"pollution", pollution}});
 }

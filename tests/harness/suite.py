@@ -77,7 +77,7 @@ NO_KMEMLEAK = "kmemleak=off"
 DEBUG_SUITES: tuple[Suite, ...] = (
     Suite("checked-kernel", (
         "flexsc-guest-tests --gtest_filter='Abi.*:Narrow.*:Limits.*:Garbage*:Close*:Stop*:Death*:"
-        "Identity*:Seccomp*:Chain*:Arming*:Cancel.*:Deadline.*:Help*:PoolChange*:Flush*'",)),
+        "Identity*:Seccomp*:Chain*:Arming*:Cancel.*:Deadline.*:Help*:PoolChange*:Flush*:TaskWork*'",)),
     Suite("checked-stress", ("flexsc-stress --seed 3 --operations 4000 --plenty",), gtest=False),
     Suite("checked-fuzz-corpus", (FUZZ_CORPUS_COMMAND,), gtest=False, host_files=(FUZZ_CORPUS,)),
 )
