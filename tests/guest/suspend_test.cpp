@@ -2,6 +2,7 @@
 // The machine goes to sleep: "Freezing of tasks failed after 20 seconds" is what a worker that does
 // not take part does to all of it.
 #include <csignal>
+#include <cstdlib>
 
 #include "process.hpp"
 
@@ -42,26 +43,38 @@ class Sleepers {
   std::unique_ptr<Child> spinning_, parked_;
 };
 
-// With pm_test the kernel goes so far, waits, and comes back.
-TEST_F(Suspend, FreezesWorkersInTestModes) {
-  const std::string state = has(kState, "freeze") ? "freeze" : "mem";
-  if (!has(kState, state) || !has(kTest, "freezer")) {
-    GTEST_SKIP() << "the kernel has no pm_test or no sleep state";
-  }
+// With pm_test the kernel goes so far, waits, and comes back: at the last two levels without the
+// other CPUs, at the last one without its clock. All that is left out then is the firmware's.
+TEST_F(Suspend, GoesOnAfterwards) {
+  struct Level {
+    const char* state;
+    const char* name;
+  };
+  if (!has(kTest, "freezer")) GTEST_SKIP() << "the kernel has no pm_test";
   write_file("/sys/module/suspend/parameters/pm_test_delay", "1");
   const Sleepers sleepers;
-  for (const char* level : {"freezer", "devices", "platform"}) {
-    ASSERT_TRUE(write_file(kTest, level));
-    const bool suspended = write_file(kState, state);
+  unsigned suspended = 0;
+  for (const Level& level :
+       {Level{"freeze", "freezer"}, Level{"freeze", "devices"}, Level{"freeze", "platform"},
+        Level{"mem", "devices"}, Level{"mem", "processors"}, Level{"mem", "core"}}) {
+    if (!has(kState, level.state)) continue;
+    if (level.state == std::string("mem") && !write_file("/sys/power/mem_sleep", "deep")) continue;
+    ASSERT_TRUE(write_file(kTest, level.name));
+    const bool slept = write_file(kState, level.state);
     const int error = errno;
     write_file(kTest, "none");
-    EXPECT_TRUE(suspended) << level << ": errno " << error << " (16: tasks refused to freeze)";
+    EXPECT_TRUE(slept) << level.state << ", " << level.name << ": errno " << error
+                       << " (16: tasks refused to freeze)";
     sleepers.expect_to_go_on();
+    ++suspended;
   }
+  if (suspended == 0) GTEST_SKIP() << "the machine cannot sleep";
 }
 
-// To memory, CPUs off, and back by the clock's alarm.
+// All the way, and back by the clock's alarm. Only where one asks for it: one time in some hundreds
+// an emulated machine starts anew instead of waking.
 TEST_F(Suspend, ToMemoryAndBack) {
+  if (::getenv("FLEXSC_SUSPEND") == nullptr) GTEST_SKIP() << "FLEXSC_SUSPEND is not set";
   if (!has(kState, "mem") || !has("/sys/power/mem_sleep", "deep") || ::access(kAlarm, W_OK) != 0) {
     GTEST_SKIP() << "the machine cannot sleep, or not be woken";
   }
