@@ -70,8 +70,10 @@ def file_entries(host: Path, guest: str) -> list[cpio.Entry]:
                       for path in elf.libraries(host)]
 
 
-def entry_size(entry: cpio.Entry) -> int:
-    return entry.content.stat().st_size if isinstance(entry.content, Path) else 0
+def size(entries: Iterable[cpio.Entry]) -> int:
+    """Bytes of the files; a library that several programs need is packed once."""
+    files = {entry.path: entry.content for entry in entries if isinstance(entry.content, Path)}
+    return sum(path.stat().st_size for path in files.values())
 
 
 def program_entries(programs: dict[str, Path]) -> list[cpio.Entry]:
@@ -136,7 +138,7 @@ def pack(payload: Payload, target: Path) -> None:
     """
     programs = {**built_programs(), **payload.programs}
     entries = program_entries(programs)
-    if sum(map(entry_size, entries)) > MAX_PROGRAM_BYTES:
+    if size(entries) > MAX_PROGRAM_BYTES:
         words = set(re.findall(r"[\w.+-]+", payload.command))
         wanted = {name: path for name, path in programs.items()
                   if name in payload.programs or name in words}

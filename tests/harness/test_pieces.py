@@ -13,6 +13,7 @@ import counts
 import cpio
 import elf
 import guest
+import initramfs
 import kernels
 import lint_kmod
 import mutations
@@ -32,6 +33,15 @@ class Cpio(unittest.TestCase):
         listed = subprocess.run(["busybox", "cpio", "-t"], input=out.getvalue(),
                                 capture_output=True, check=True)
         self.assertEqual(listed.stdout.decode().split(), ["a", "a/b", "a/b/c", "a/l", "tmp"])
+
+
+class Initramfs(unittest.TestCase):
+    def test_a_library_of_several_programs_counts_once(self) -> None:
+        shell = Path("/bin/bash").resolve()
+        one = initramfs.program_entries({"a": shell})
+        two = initramfs.program_entries({"a": shell, "b": shell})
+        program = next(entry for entry in one if entry.path.endswith("/a"))
+        self.assertEqual(initramfs.size(two) - initramfs.size(one), initramfs.size([program]))
 
 
 class Kernels(unittest.TestCase):
