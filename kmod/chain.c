@@ -271,13 +271,8 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 	if (unlikely(!member->plain))
 		return make_other(exec, op, member);
 	result = flexsc_dispatch(&member->call, member->call.nr);
-	/* A restart code means that nothing was done. */
-	if (unlikely(flexsc_is_restart(result))) {
-		if (exec->mode == FLEXSC_BY_FLUSH && !flexsc_only_task_work())
-			return READ_ONCE(op->end) ?: -EINTR;
-		return READ_ONCE(op->end) ?:
-			       flexsc_exec_call(exec, &member->call, op);
-	}
+	if (unlikely(flexsc_is_restart(result)))
+		return flexsc_exec_go_on(exec, &member->call, op, result);
 	return flexsc_op_result(op, member->call.nr, result);
 }
 

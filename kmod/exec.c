@@ -217,16 +217,19 @@ bool flexsc_only_task_work(void)
 }
 
 /*
- * Makes a call, for op if it is one of an operation. Returns its result, or why
- * there is none: -FLEXSC_WAITS or -FLEXSC_AGAIN (helpers).
+ * Goes on with a call that was made and returned ret, for op if it is one of an
+ * operation: makes it again, or what is left of it, as long as that is a restart
+ * code. Returns its result, or why there is none: -FLEXSC_WAITS or -FLEXSC_AGAIN
+ * (helpers).
  */
-long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
-		      struct flexsc_op *op)
+long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
+		       struct flexsc_op *op, long ret)
 {
 	u32 nr = call->nr;
-	long ret, why;
+	bool restart;
+	long why;
 
-	while (flexsc_is_restart(ret = flexsc_dispatch(call, nr))) {
+	while (flexsc_is_restart(ret)) {
 		switch (exec->mode) {
 		case FLEXSC_BY_WORKER:
 			if (exec->interrupted)
@@ -243,16 +246,26 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 			exec->stop = true;
 			return -FLEXSC_AGAIN;
 		case FLEXSC_BY_FLUSH:
-			if (!flexsc_only_task_work())
-				return op ? READ_ONCE(op->end) ?: -EINTR : -EINTR;
+			restart = flexsc_only_task_work();
 			if (op && READ_ONCE(op->end))
 				return op->end;
+			if (!restart)
+				return -EINTR;
 			break;
 		}
 		nr = ret == -ERESTART_RESTARTBLOCK ? __NR_restart_syscall :
 						     call->nr;
+		ret = flexsc_dispatch(call, nr);
 	}
 	return op ? flexsc_op_result(op, nr, ret) : ret;
+}
+
+/* Makes a call; as above. */
+long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
+		      struct flexsc_op *op)
+{
+	return flexsc_exec_go_on(exec, call, op,
+				 flexsc_dispatch(call, call->nr));
 }
 
 /*

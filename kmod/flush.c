@@ -13,15 +13,10 @@
 #include "run.h"
 #include "trace.h"
 
-/* The call nr, in exec, did not simply end: what the entry gets. */
-static long flush_interrupted(struct flexsc_exec *exec, u32 nr, long result)
+/* The call in exec did not simply end: what the entry gets. */
+static long flush_interrupted(struct flexsc_exec *exec, long result)
 {
-	while (flexsc_is_restart(result) && flexsc_only_task_work())
-		result = flexsc_dispatch(&exec->call,
-					 result == -ERESTART_RESTARTBLOCK ?
-						 __NR_restart_syscall : nr);
-	if (flexsc_is_restart(result))
-		result = -EINTR;
+	result = flexsc_exec_go_on(exec, &exec->call, NULL, result);
 	/* A signal cut the call off: its handler runs before the rest. */
 	if (signal_pending(current) &&
 	    (result == -EINTR || fatal_signal_pending(current)))
@@ -53,8 +48,7 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 		return result;
 	}
 	result = flexsc_dispatch(call, call->nr);
-	return flexsc_is_odd(result) ?
-		       flush_interrupted(exec, call->nr, result) : result;
+	return flexsc_is_odd(result) ? flush_interrupted(exec, result) : result;
 }
 
 /* What became of an entry that was not plain. */
@@ -81,8 +75,12 @@ static noinline unsigned int flush_odd(struct flexsc_exec *exec,
 	exec->interrupted = false;
 	exec->not_made = false;
 
-	result = odd ? flush_interrupted(exec, exec->call.regs.orig_ax, odd) :
-		       flush_entry(exec, entry, page, bit);
+	if (odd) {
+		exec->call.nr = exec->call.regs.orig_ax;
+		result = flush_interrupted(exec, odd);
+	} else {
+		result = flush_entry(exec, entry, page, bit);
+	}
 	if (result == -FLEXSC_LATER) {
 		end = FLUSH_LATER | FLUSH_UNCOUNTED;
 	} else {

@@ -155,6 +155,8 @@ void flexsc_op_unarm(struct flexsc_op *op);
 
 /* execute.c */
 bool flexsc_only_task_work(void);
+long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
+		       struct flexsc_op *op, long ret);
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
 bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);
