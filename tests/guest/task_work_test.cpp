@@ -63,8 +63,10 @@ class Nuisance {
   unsigned* done_ = nullptr;
 };
 
-class TaskWork : public GuestTest {
- protected:
+class TaskWork : public GuestTest {};
+
+/// Made within a test, which is skipped where there is no module.
+struct Scene {
   /// In another thread: what disturbs a flush of the calling one, once that sleeps in it.
   template <class Do>
   static std::jthread when_asleep(Do what) {
@@ -77,58 +79,63 @@ class TaskWork : public GuestTest {
     });
   }
 
-  Group group_;
-  Client client_{group_};
-  Nuisance nuisance_;
-  Pipe pipe_ = make_pipe();
-  char byte_ = 0;
+  Group group;
+  Client client{group};
+  Nuisance nuisance;
+  Pipe pipe = make_pipe();
+  char byte = 0;
 };
 
 TEST_F(TaskWork, AFlushedCallThatWaitsGoesOn) {
-  const auto other = when_asleep([this] {
-    for (int i = 0; i < 3; ++i) nuisance_.interrupt();
-    put(pipe_.writer, "y");
+  Scene scene;
+  const auto other = Scene::when_asleep([&scene] {
+    for (int i = 0; i < 3; ++i) scene.nuisance.interrupt();
+    put(scene.pipe.writer, "y");
   });
-  EXPECT_EQ(client_.run_flushed(call(SYS_read, pipe_.reader.get(), &byte_, 1)), 1);
-  EXPECT_EQ(byte_, 'y');
+  EXPECT_EQ(scene.client.run_flushed(call(SYS_read, scene.pipe.reader.get(), &scene.byte, 1)), 1);
+  EXPECT_EQ(scene.byte, 'y');
 }
 
 // It must not begin anew: the rest of the time is what it waits for.
 TEST_F(TaskWork, AFlushedSleepGoesOnForItsRest) {
-  const auto other = when_asleep([this] {
-    for (int i = 0; i < 3; ++i) nuisance_.interrupt();
+  Scene scene;
+  const auto other = Scene::when_asleep([&scene] {
+    for (int i = 0; i < 3; ++i) scene.nuisance.interrupt();
   });
   const timespec time{0, 200'000'000};
   const auto begun = std::chrono::steady_clock::now();
-  EXPECT_EQ(client_.run_flushed(call(SYS_nanosleep, &time, nullptr)), 0);
+  EXPECT_EQ(scene.client.run_flushed(call(SYS_nanosleep, &time, nullptr)), 0);
   EXPECT_GE(std::chrono::steady_clock::now() - begun, 200ms);
 }
 
 TEST_F(TaskWork, AFlushedChainGoesOnBetweenItsRounds) {
-  const auto other = when_asleep([this] {
+  Scene scene;
+  const auto other = Scene::when_asleep([&scene] {
     for (int i = 0; i < 5; ++i) {
-      put(pipe_.writer, "z");
-      nuisance_.interrupt();
+      put(scene.pipe.writer, "z");
+      scene.nuisance.interrupt();
     }
-    pipe_.writer.reset();
+    scene.pipe.writer.reset();
   });
   const std::array chain{
-      call(SYS_read, pipe_.reader.get(), &byte_, 1)
+      call(SYS_read, scene.pipe.reader.get(), &scene.byte, 1)
           .with(FLEXSC_ENTRY_REPEAT | FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_SUM)};
-  client_.submit(0, client_.fill_chain(0, 0, chain), FLEXSC_QUEUE_FLUSH);
-  EXPECT_EQ(client_.flush(), 1);
-  EXPECT_EQ(client_.take(0, 0), 5);
+  scene.client.submit(0, scene.client.fill_chain(0, 0, chain), FLEXSC_QUEUE_FLUSH);
+  EXPECT_EQ(scene.client.flush(), 1);
+  EXPECT_EQ(scene.client.take(0, 0), 5);
 }
 
 // The same flag carries a deadline to a flushed chain: that is not lost to it.
 TEST_F(TaskWork, ADeadlineStillEndsAFlushedCall) {
-  const auto other = when_asleep([this] {
-    for (int i = 0; i < 3; ++i) nuisance_.interrupt();
+  Scene scene;
+  const auto other = Scene::when_asleep([&scene] {
+    for (int i = 0; i < 3; ++i) scene.nuisance.interrupt();
   });
-  const std::array chain{call(SYS_read, pipe_.reader.get(), &byte_, 1).until(from_now(100ms))};
-  client_.submit(0, client_.fill_chain(0, 0, chain), FLEXSC_QUEUE_FLUSH);
-  EXPECT_EQ(client_.flush(), 1);
-  EXPECT_EQ(client_.take(0, 0), -ETIME);
+  const std::array chain{
+      call(SYS_read, scene.pipe.reader.get(), &scene.byte, 1).until(from_now(100ms))};
+  scene.client.submit(0, scene.client.fill_chain(0, 0, chain), FLEXSC_QUEUE_FLUSH);
+  EXPECT_EQ(scene.client.flush(), 1);
+  EXPECT_EQ(scene.client.take(0, 0), -ETIME);
 }
 
 }  // namespace
