@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -16,7 +17,9 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tests/harness")]
 
 # pylint: disable=wrong-import-position
+import bare_metal  # noqa: E402
 import page  # noqa: E402
+import report  # noqa: E402
 from paths import BUILD, ROOT, HarnessError  # noqa: E402
 
 # What is measured, and what is not measured unless it is named.
@@ -62,6 +65,13 @@ def machine() -> dict[str, str]:
     }
 
 
+def extras_of(subject: str, quick: bool) -> tuple[str, ...]:
+    wanted = tuple(name for name in SUBJECTS[subject] if not (quick and name in LONG))
+    if wanted != SUBJECTS[subject]:
+        print(f"  left out of a quick run: {', '.join(name for name in SUBJECTS[subject] if name not in wanted)}")
+    return wanted
+
+
 def keys_of(subject: str, extras: tuple[str, ...]) -> list[str]:
     """All keys, if extras are wanted too: the runner takes all only if none is named."""
     if not extras:
@@ -72,16 +82,26 @@ def keys_of(subject: str, extras: tuple[str, ...]) -> list[str]:
     return [*listed.stdout.split(), *extras]
 
 
-def measure(subject: str, quick: bool, folder: Path) -> tuple[dict, int]:
+def measure(subject: str, quick: bool, folder: Path, prefix: tuple[str, ...] = ()) -> tuple[dict, int]:
     file = folder / f"{subject}.json"
-    wanted = tuple(name for name in SUBJECTS[subject] if not (quick and name in LONG))
-    if wanted != SUBJECTS[subject]:
-        print(f"  left out of a quick run: {', '.join(name for name in SUBJECTS[subject] if name not in wanted)}")
-    command = [sys.executable, str(HERE / subject / "run.py"), *(["--quick"] if quick else []),
+    command = [*prefix, sys.executable, str(HERE / subject / "run.py"), *(["--quick"] if quick else []),
                *(["--details"] if subject != "runtime" else []), "--json", str(file),
-               *keys_of(subject, wanted)]
+               *keys_of(subject, extras_of(subject, quick))]
     status = subprocess.run(command, check=False).returncode
     return (json.loads(file.read_text()) if file.exists() else {}), status
+
+
+def measure_here(subject: str, site: bare_metal.Site, folder: Path) -> tuple[dict, int]:
+    """On a real machine, whose module is loaded."""
+    if subject == "runtime":  # it needs no module, and is measured so anyway
+        found, status = measure(subject, site.quick, folder, site.pinned(len(site.cpus)))
+        for figure in found.values():
+            figure["ground"] = f"{bare_metal.BARE_METAL}, {figure['ground']}"
+        return found, status
+    book = page.book_of(subject)
+    samples = site.measure(book, [*book.keys, *extras_of(subject, site.quick)])
+    print(report.text(book, samples))
+    return bare_metal.entries(book, samples), int(any(each.errors or each.problems for each in samples))
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -91,12 +111,50 @@ def parse(arguments: list[str]) -> argparse.Namespace:
                "A report of results that are there:      ./run bench report RESULTS.json [FOLDER]\n"
                "What has changed between two results:    ./run bench compare OLD.json NEW.json\n\n"
                "The status is 0 if everything could be measured, whatever the figures are.")
+    parser.add_argument("--bare-metal", action="store_true",
+                        help="in time on this machine instead of in guests: loads the module into its kernel, "
+                             "after it has asked, see docs/bare-metal.md")
+    parser.add_argument("--yes", action="store_true", help="with --bare-metal: load it without asking")
     parser.add_argument("--quick", action="store_true",
                         help="a few samples only: whether it works, not how well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE too")
     parser.add_argument("--out", type=Path, metavar="FOLDER", default=BUILD / "bench-results",
                         help="for results.json, report.html and the plots (default: %(default)s)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.yes and not options.bare_metal:
+        parser.error("--yes is for --bare-metal")
+    return options
+
+
+def measure_all(take: Callable[[str, Path], tuple[dict, int]], quick: bool) -> tuple[dict, list[str]]:
+    """The results by subject, and the subjects of which not everything could be measured."""
+    results: dict = {}
+    failed = []
+    left = [MINUTES[subject][quick] for subject in SUBJECTS]
+    with tempfile.TemporaryDirectory() as folder:
+        for subject in SUBJECTS:
+            print(f"\n== {subject}: about {sum(left)} min left for all that is to be measured",
+                  flush=True)
+            begun = time.monotonic()
+            results[subject], status = take(subject, Path(folder))
+            left.pop(0)
+            print(f"== {subject}: {(time.monotonic() - begun) / 60:.1f} min", flush=True)
+            if status:
+                failed.append(subject)
+    return results, failed
+
+
+def on_bare_metal(found: dict, options: argparse.Namespace) -> list[str]:
+    """Adds what was measured to what is found. @returns what could not be measured"""
+    with bare_metal.site(options.quick, options.yes) as site:
+        tainted = site.tainted()
+        found["machine"].update(site.host.facts())
+        found["results"], failed = measure_all(
+            lambda subject, folder: measure_here(subject, site, folder), options.quick)
+        found["left_out"] = site.left_out
+    if site.tainted() & ~tainted & bare_metal.COMPLAINTS:
+        failed.append("the kernel has complained meanwhile (dmesg)")
+    return failed
 
 
 def main(arguments: list[str]) -> int:
@@ -104,18 +162,11 @@ def main(arguments: list[str]) -> int:
     found: dict = {"made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                    "command": " ".join(["./run bench", *arguments]), "quick": options.quick,
                    "machine": machine(), "results": {}}
-    failed = []
-    left = [MINUTES[subject][options.quick] for subject in SUBJECTS]
-    with tempfile.TemporaryDirectory() as folder:
-        for subject in SUBJECTS:
-            print(f"\n== {subject}: about {sum(left)} min left for all that is to be measured",
-                  flush=True)
-            begun = time.monotonic()
-            found["results"][subject], status = measure(subject, options.quick, Path(folder))
-            left.pop(0)
-            print(f"== {subject}: {(time.monotonic() - begun) / 60:.1f} min", flush=True)
-            if status:
-                failed.append(subject)
+    if options.bare_metal:
+        failed = on_bare_metal(found, options)
+    else:
+        found["results"], failed = measure_all(
+            lambda subject, folder: measure(subject, options.quick, folder), options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(found, indent=2) + "\n"
     (options.out / "results.json").write_text(text)

@@ -113,6 +113,20 @@ def read_samples(file: Path) -> dict | None:
         return None
 
 
+def command(program: str, quick: bool, samples: str, names: list[str], *more: str) -> list[str]:
+    """What takes the samples, in a guest and on a real machine."""
+    return [program, *(["--quick"] if quick else []), "--json", samples, *more, *names]
+
+
+def collected(ground: str, names: list[str], read: dict | None, why: str,
+              problems: list[str]) -> report.Samples:
+    """Of what a program wrote; `why` is the error of each key that is not in it."""
+    read = read or {"results": {}, "errors": {}}
+    results = {name: read["results"][name] for name in names if name in read["results"]}
+    errors = {name: read["errors"].get(name, why) for name in names if name not in results}
+    return report.Samples(ground, results, errors, problems)
+
+
 def ground_text(machine: qemu.Machine) -> str:
     how = "instructions (icount)" if machine.icount else f"wall clock ({machine.accel})"
     if machine.plugin:
@@ -158,8 +172,7 @@ class Runner:
     def boot(self, machine: qemu.Machine, program: str, names: list[str],
              *more: str, show: Callable[[str], None] | None = None) -> report.Samples:
         """One guest."""
-        words = [program, *(["--quick"] if self.quick else []), "--json", "/out/samples.json",
-                 *more, *names]
+        words = command(program, self.quick, "/out/samples.json", names, *more)
         payload = initramfs.Payload(" ".join(words), host_programs(self.book, names),
                                     module=kmod.build(self.kernel))
         with tempfile.TemporaryDirectory() as folder:
@@ -168,10 +181,7 @@ class Runner:
                                          Path(folder), show=show or self.progress.line))
             read = read_samples(Path(folder) / "samples.json")
         why = lost(outcome, self.progress.running)
-        read = read or {"results": {}, "errors": {}}
-        results = {name: read["results"][name] for name in names if name in read["results"]}
-        errors = {name: read["errors"].get(name, why) for name in names if name not in results}
-        return report.Samples(ground_text(machine), results, errors, outcome.problems)
+        return collected(ground_text(machine), names, read, why, outcome.problems)
 
     def model(self, machine: qemu.Machine, program: str, names: list[str]) -> report.Samples:
         """A guest for each sample, since the cache model counts once in a guest's life."""

@@ -17,7 +17,9 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests/harness")]
 import figures  # noqa: E402
 import plots  # noqa: E402
 from arithmetic import Figure  # noqa: E402
+from guests import Book  # noqa: E402
 from paths import HarnessError  # noqa: E402
+from wording import is_bare_metal  # noqa: E402
 
 TITLES = {"kernel": "The kernel service", "runtime": "Fibers", "server": "Servers"}
 STYLE = """
@@ -29,6 +31,13 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowra
 .good { color: #067647; } .bad { color: #b42318; } .open { color: #667; }
 img { max-width: 100%; } figcaption { color: #556; } figure { margin: 1.5rem 0; }
 """
+UNDECIDED = "“Undecided”: the spread (quartiles of the pairs) lies on both sides of the limit."
+REAL_CAVEATS = (
+    "Everything was measured in time, on the machine itself: caches and the cost of a mode switch are in it. "
+    "The figures are those of this processor, its mitigations and its clock.",
+    "Client and server share the machine: each has CPUs of its own where there is more than one.",
+    UNDECIDED,
+)
 CAVEATS = (
     "Guests are emulated. On the ground “instructions” a ratio is one of instructions executed by the "
     "whole machine: it sees neither caches nor the cost of a mode switch beyond its instructions, which "
@@ -36,28 +45,41 @@ CAVEATS = (
     "On the ground “wall clock” an emulated CPU is a thread of this machine. Ratios of neighbours in "
     "time are quoted, and they are wide where this machine has fewer CPUs than the guest.",
     "Misses are those of the cache model, not of a processor.",
-    "“Undecided”: the spread (quartiles of the pairs) lies on both sides of the limit.",
+    UNDECIDED,
 )
 CLASSES = {"aim reached": "good", "reached": "good", "falls short": "bad", "undecided": "open"}
 
 
-def keys_of(subject: str) -> dict[str, figures.Key]:
-    """The keys of a subject. Each has a module of that name, so they are loaded by hand."""
+def keys_module(subject: str) -> ModuleType:
+    """Each subject has a module of that name, so they are loaded by hand."""
     spec = importlib.util.spec_from_file_location(f"keys_{subject}", HERE / subject / "keys.py")
     module: ModuleType = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def book_of(subject: str) -> Book:
+    """Of a subject that is measured in guests."""
+    return keys_module(subject).BOOK
+
+
+def keys_of(subject: str) -> dict[str, figures.Key]:
+    module = keys_module(subject)
     return module.BOOK.keys if hasattr(module, "BOOK") else module.KEYS
 
 
 def row(key: figures.Key, found: dict) -> str:
     figure = Figure(found["value"], tuple(found["spread"]), found["pairs"])
-    verdict = figures.judged(figure, key.goal)
-    sign = "≥" if key.goal.more else "≤"
-    cells = [("", html.escape(key.name)), ("", html.escape(key.what)),
-             ("n", figures.number(figure.value)), ("n", figures.spread(figure)),
-             ("n", f"{sign} {figures.number(key.goal.must)}"),
-             ("n", f"{sign} {figures.number(key.goal.aim)}"), (CLASSES[verdict], verdict),
-             ("", html.escape(key.seeds))]
+    cells = [("", html.escape(key.name)), ("", html.escape(found.get("what", key.what))),
+             ("n", figures.number(figure.value)), ("n", figures.spread(figure))]
+    if found.get("unit", key.unit) == key.unit:
+        verdict = figures.judged(figure, key.goal)
+        sign = "≥" if key.goal.more else "≤"
+        cells += [("n", f"{sign} {figures.number(key.goal.must)}"),
+                  ("n", f"{sign} {figures.number(key.goal.aim)}"), (CLASSES[verdict], verdict)]
+    else:  # nothing to hold it against
+        cells += [("n", ""), ("n", ""), ("open", html.escape(found["unit"]))]
+    cells.append(("", html.escape(key.seeds)))
     return "<tr>" + "".join(f'<td class="{kind}">{text}</td>' for kind, text in cells) + "</tr>"
 
 
@@ -90,6 +112,9 @@ def write(found: dict, folder: Path) -> Path:
         png = folder / f"{plot.name}.png"
         plots.draw(plot, png)
         pictures.append(picture(plot, png))
+    caveats = REAL_CAVEATS if is_bare_metal(results) else CAVEATS
+    left_out = "".join(f"<li>{html.escape(name)}: {html.escape(why)}</li>"
+                       for name, why in found.get("left_out", {}).items())
     about = {"made": found["made"], "command": found["command"], **found["machine"]}
     facts = "".join(f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
                     for name, value in about.items())
@@ -99,8 +124,9 @@ def write(found: dict, folder: Path) -> Path:
             f"<style>{STYLE}</style></head><body><h1>FlexSC, measured</h1>{quick}"
             + "".join(pictures)
             + "".join(section(subject, results[subject]) for subject in TITLES if results.get(subject))
+            + (f"<h2>Not measured</h2><ul>{left_out}</ul>" if left_out else "")
             + "<h2>What to keep in mind</h2><ul>"
-            + "".join(f"<li>{html.escape(caveat)}</li>" for caveat in CAVEATS)
+            + "".join(f"<li>{html.escape(caveat)}</li>" for caveat in caveats)
             + f"</ul><h2>Where and how</h2><table>{facts}</table></body></html>\n")
     target = folder / "report.html"
     target.write_text(text)

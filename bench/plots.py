@@ -3,10 +3,11 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tables
+import wording
 from paths import HarnessError
 
 Points = list[tuple[float, float]]
@@ -178,7 +179,15 @@ def all_plots(results: dict) -> list[Plot]:
              copy_plot(results.get("kernel", {})), server_plot(results.get("server", {})),
              connections_plot(results.get("server", {})), file_sizes_plot(results.get("server", {})),
              misses_plot(results.get("server", {})), runtime_plot(results.get("runtime", {})))
-    return [plot for plot in found if plot is not None]
+    there = [plot for plot in found if plot is not None]
+    return [in_time(plot) for plot in there] if wording.is_bare_metal(results) else there
+
+
+def in_time(plot: Plot) -> Plot:
+    """In words for what was measured on a real machine."""
+    lines = [replace(line, title=wording.in_time(line.title)) for line in plot.lines]
+    return replace(plot, lines=lines, title=wording.in_time(plot.title), y=wording.in_time(plot.y),
+                   caption=wording.in_time(plot.caption))
 
 
 def quoted(text: str) -> str:

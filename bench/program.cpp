@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "program.hpp"
 
+#include <sched.h>
 #include <sys/utsname.h>
 
 #include <CLI/CLI.hpp>
@@ -16,6 +17,20 @@ using nlohmann::json;
 namespace {
 
 constexpr double kStep = 0.05;  // of a measurement, between two lines of progress
+
+/// The CPUs of the calling thread.
+std::vector<int> own_cpus() {
+  cpu_set_t set;
+  std::vector<int> found;
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return found;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<std::size_t>(cpu), &set)) found.push_back(cpu);
+  }
+  return found;
+}
+
+// Before main(): measurements pin their threads later on.
+const std::vector<int> started_on = own_cpus();
 
 void write(const std::string& file, const json& result) {
   std::ofstream out(file);
@@ -46,6 +61,12 @@ json measure_all(const std::vector<Measurement>& all, const std::vector<std::str
 }
 
 }  // namespace
+
+int cpu(unsigned number) {
+  if (number < started_on.size()) return started_on[number];
+  throw std::runtime_error("needs " + std::to_string(number + 1) + " CPUs, may use " +
+                           std::to_string(started_on.size()));
+}
 
 void Context::progress(double part) {
   if (part < shown_ + kStep) return;

@@ -27,6 +27,11 @@ double timed(F&& f) {
   return now() - start - (start - first);
 }
 
+/// The CPU with this number among those that the program was started on: the one itself where it
+/// was started on all. So `taskset` chooses which CPUs of a machine are used, and a guest has all
+/// of its own. Thread-safe. @throws std::runtime_error if there are not so many.
+[[nodiscard]] int cpu(unsigned number);
+
 /// One measurement in its run.
 class Context {
  public:

@@ -8,7 +8,6 @@
 #include <string>
 
 #include "device.hpp"
-#include "program.hpp"
 
 namespace flexsc::bench {
 
@@ -35,7 +34,7 @@ Exchange::~Exchange() {
 }
 
 double Exchange::measure() {
-  const Pinned pinned(kApplicationCpu);
+  const Pinned pinned(cpu(kApplicationCpu));
   std::array<double, kSamples> times{};
   bool right = call(0);  // the thread has come to its CPU
   for (double& time : times) {
@@ -61,7 +60,7 @@ bool Exchange::call(unsigned number) {
 }
 
 void Exchange::serve() {
-  const Pinned pinned(kWorkerCpu);
+  const Pinned pinned(worker_cpu_);
   for (;;) {
     if (submission_.value.load(std::memory_order_relaxed) == 0) continue;
     if (submission_.value.exchange(0) == kStop) return;

@@ -10,11 +10,13 @@
 #include <flexsc/uapi.h>
 #include <sched.h>
 
+#include "program.hpp"
+
 namespace flexsc::bench {
 
-/// The two CPUs of these measurements.
-inline constexpr int kApplicationCpu = 0;
-inline constexpr int kWorkerCpu = 1;
+/// The two CPUs of these measurements, see cpu().
+inline constexpr unsigned kApplicationCpu = 0;
+inline constexpr unsigned kWorkerCpu = 1;
 
 /// The calling thread on one CPU, for as long as this lives. @throws std::runtime_error
 class Pinned {
@@ -59,6 +61,7 @@ class Exchange {
   Word submission_;
   Word completion_;
   Entry entry_;
+  int worker_cpu_ = cpu(kWorkerCpu);  // here, where a machine with one CPU can be refused
   std::thread worker_;
 };
 

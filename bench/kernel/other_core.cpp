@@ -42,8 +42,8 @@ class Pair {
   Pair()
       : client_(group_, 1),
         pool_(group_.create_pool(
-            {.concurrency = 1, .spin_us = FLEXSC_MAX_SPIN_US, .cpus = {kWorkerCpu}})),
-        pinned_(kApplicationCpu) {}
+            {.concurrency = 1, .spin_us = FLEXSC_MAX_SPIN_US, .cpus = {cpu(kWorkerCpu)}})),
+        pinned_(cpu(kApplicationCpu)) {}
 
   double batches(unsigned size) {
     const unsigned count = (kCalls + size - 1) / size;
@@ -141,7 +141,7 @@ json sizes_other(Context& context) {
   constexpr std::array kDoubled = {1U, 2U, 4U, 8U, 16U, 32U, 64U};
   Pair pair;
   // Twice: its thread completes entries before it says that it has taken them.
-  Ring ring(2 * FLEXSC_PAGE_ENTRIES, kWorkerCpu);
+  Ring ring(2 * FLEXSC_PAGE_ENTRIES, static_cast<unsigned>(cpu(kWorkerCpu)));
   json direct_line = {{"call", "no-op"}, {"how", "direct"}};
   json worker = {{"call", "no-op"}, {"how", "worker on another CPU"}};
   json uring = {{"call", "no-op of io_uring"}, {"how", "io_uring, SQPOLL"}};

@@ -34,8 +34,8 @@ constexpr std::size_t kBytes = 4096;  // that each call reads
 class Readers {
  public:
   Readers() : client_(group_, kPages) {
-    one_ = group_.create_pool({.concurrency = 1, .cpus = {1}});
-    two_ = group_.create_pool({.concurrency = 2, .cpus = {1, 2}});
+    one_ = group_.create_pool({.concurrency = 1, .cpus = {cpu(1)}});
+    two_ = group_.create_pool({.concurrency = 2, .cpus = {cpu(1), cpu(2)}});
     for (unsigned page = 0; page < kPages; ++page) {
       files_.emplace_back(::memfd_create("readers", MFD_CLOEXEC));
       const std::vector<char> block(kBytes, byte_of(page));
@@ -72,12 +72,12 @@ class Readers {
     double first = 0;
     double second = 0;
     std::thread other([&] {
-      const Pinned pinned(2);
+      const Pinned pinned(cpu(2));
       meet(ready, 2);
       second = direct(kPages / 2, kPages);
     });
     std::thread([&] {
-      const Pinned pinned(1);
+      const Pinned pinned(cpu(1));
       one = direct(0, kPages);
       meet(ready, 2);
       first = direct(0, kPages / 2);

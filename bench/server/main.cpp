@@ -183,10 +183,10 @@ json file_sizes(Context& context) {
 }
 
 /// The first CPUs are the server's.
-Placement placed(int server, int client) {
+Placement placed(unsigned server, unsigned client) {
   Placement placement;
-  for (int cpu = 0; cpu < server; ++cpu) placement.server.push_back(cpu);
-  placement.client = {client};
+  for (unsigned i = 0; i < server; ++i) placement.server.push_back(cpu(i));
+  placement.client = {cpu(client)};
   return placement;
 }
 

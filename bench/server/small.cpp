@@ -146,7 +146,7 @@ void serve_by_fibers(int socket, int file, unsigned calls) {
   RuntimeOptions options;
   options.engine.kind = EngineKind::kernel;
   options.engine.pages_per_channel = 32;  // twenty entries for each fiber, and one for its datagram
-  options.carrier_cpus = {0};
+  options.carrier_cpus = {cpu(0)};
   options.spin = std::chrono::microseconds(0);
   Runtime runtime(options);
   std::vector<Fiber> fibers;
