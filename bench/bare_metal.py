@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,39 +181,14 @@ class Site:
         found = []
         for (ground, program), group in boots.items():
             progress.next_guest(group)
-            limit = guest_run.LIMIT_SECONDS + 2 * sum(map(book.seconds, group))
+            limit = guest_run.limit_of(book, group)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "samples.json"
-                why = self.run(self.words(str(self.programs / program), ground.cpus, str(file), group),
-                               limit, progress)
+                words = self.words(str(self.programs / program), ground.cpus, str(file), group)
+                why = guest_run.run_here(words, limit, progress)
                 found.append(guest_run.collected(self.ground, group, guest_run.read_samples(file), why, []))
             progress.guest_over()
         return found
-
-    @staticmethod
-    def run(words: list[str], limit: float, progress: guest_run.Progress) -> str:
-        """Runs a program that takes samples, and all that it starts. @returns how it ended"""
-        env = {**os.environ, "PATH": f"{os.environ['PATH']}:{guest_run.RIVALS}"}
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
-                              errors="replace", start_new_session=True) as running:
-            def end() -> None:
-                try:
-                    os.killpg(running.pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            watch = threading.Timer(limit, end)
-            watch.start()
-            try:
-                for line in running.stdout:
-                    progress.line(line.rstrip("\n"))
-                status = running.wait()
-            finally:
-                watch.cancel()
-                end()  # servers that it started, if it could not end them: they keep the module loaded
-        where = f" in {progress.running}" if progress.running else ""
-        if status == -signal.SIGKILL:
-            return f"no samples: the program was ended at its time limit{where}"
-        return f"no samples: the program ended with status {status}{where}"
 
 
 def entries(book: Book, samples: list[report.Samples]) -> dict[str, dict]:

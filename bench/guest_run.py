@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Measures the keys of a book in guests and says what they reach."""
+"""Measures the keys of a book, in guests or where they say so on this machine, and says what they reach."""
 
 import argparse
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,7 +28,7 @@ import kmod  # noqa: E402
 import qemu  # noqa: E402
 import report  # noqa: E402
 from guests import Book, Ground  # noqa: E402
-from paths import RIVALS, HarnessError  # noqa: E402
+from paths import BUILD, RIVALS, HarnessError  # noqa: E402
 
 BOOT_SECONDS = 15
 LIMIT_SECONDS = 900  # of a guest, and twice what its keys usually take
@@ -94,6 +97,14 @@ class Progress:
         return max(self.total - done, 0) * pace
 
 
+def quiet_wanted() -> None:
+    """Says so where times are taken and the machine has something else to do."""
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"  this machine is busy (load {load:.1f} on {os.cpu_count()} CPUs): expect a wide spread",
+              flush=True)
+
+
 def lost(outcome: boot.Outcome, running: str) -> str:
     """Why a guest left no samples. The program writes them when it has taken all of them."""
     if outcome.timed_out:
@@ -103,6 +114,36 @@ def lost(outcome: boot.Outcome, running: str) -> str:
     else:
         how = f"the program ended with status {outcome.exit_status}"
     return f"no samples: {how}{f' in {running}' if running else ''}, see {outcome.log}"
+
+
+def limit_of(book: Book, names: list[str]) -> float:
+    """Seconds after which keys that are measured together are ended."""
+    return LIMIT_SECONDS + 2 * sum(map(book.seconds, names))
+
+
+def run_here(words: list[str], limit: float, progress: Progress) -> str:
+    """Runs a program that takes samples, and all that it starts, on this machine. @returns how it ended"""
+    env = {**os.environ, "PATH": f"{os.environ['PATH']}:{RIVALS}"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env,
+                          errors="replace", start_new_session=True) as running:
+        def end() -> None:
+            try:
+                os.killpg(running.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        watch = threading.Timer(limit, end)
+        watch.start()
+        try:
+            for line in running.stdout:
+                progress.line(line.rstrip("\n"))
+            status = running.wait()
+        finally:
+            watch.cancel()
+            end()  # servers that it started, if it could not end them: they may keep the module loaded
+    where = f" in {progress.running}" if progress.running else ""
+    if status == -signal.SIGKILL:
+        return f"no samples: the program was ended at its time limit{where}"
+    return f"no samples: the program ended with status {status}{where}"
 
 
 def read_samples(file: Path) -> dict | None:
@@ -155,17 +196,33 @@ class Runner:
 
     def measure(self, ground: Ground, program: str, names: list[str]) -> report.Samples:
         """The keys of one ground. What fails is in the result."""
+        if ground.native:
+            return self.natively(program, names)
         emulated = ground.icount or ground.modelled
         machine = qemu.Machine(self.kernel, ground.cpus, ground.memory, ground.icount,
                                "tcg" if emulated else accel.choose(self.kernel, "auto"))
-        if not emulated and os.getloadavg()[0] > 0.5:
-            print(f"  this machine is busy (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs): "
-                  "expect a wide spread", flush=True)
+        if not emulated:
+            quiet_wanted()
         if ground.modelled:
             return self.model(machine, program, names)
         print(f"{ground_text(machine)}: {', '.join(names)}", flush=True)
         self.progress.next_guest(names)
         samples = self.boot(machine, program, names)
+        self.progress.guest_over()
+        return samples
+
+    def natively(self, program: str, names: list[str]) -> report.Samples:
+        """The keys of this machine."""
+        where = f"wall clock, this machine, {os.cpu_count()} CPUs, Linux {os.uname().release}"
+        quiet_wanted()
+        print(f"{where}: {', '.join(names)}", flush=True)
+        host_programs(self.book, names)  # whether they are there
+        self.progress.next_guest(names)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "samples.json"
+            words = command(str(BUILD / "bin" / program), self.quick, str(file), names)
+            why = run_here(words, limit_of(self.book, names), self.progress)
+            samples = collected(where, names, read_samples(file), why, [])
         self.progress.guest_over()
         return samples
 
@@ -176,7 +233,7 @@ class Runner:
         payload = initramfs.Payload(" ".join(words), host_programs(self.book, names),
                                     module=kmod.build(self.kernel))
         with tempfile.TemporaryDirectory() as folder:
-            limit = LIMIT_SECONDS + 2 * sum(map(self.book.seconds, names))
+            limit = limit_of(self.book, names)
             outcome = boot.boot(boot.Run(f"bench-{names[0]}", machine, payload, round(limit),
                                          Path(folder), show=show or self.progress.line))
             read = read_samples(Path(folder) / "samples.json")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What can be measured in guests: in what guest, by which program."""
+"""What can be measured in guests, or on this machine: in what guest, by which program."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ class Ground:
     icount: bool = False
     # Each side of each pair has a guest of its own, in which the cache model counts.
     modelled: bool = False
+    # No guest: this machine, without the module; it must have so many CPUs.
+    native: bool = False
 
 
+NATIVE = Ground(2, native=True)
 COUNTING = Ground(1, icount=True)
 
 

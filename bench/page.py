@@ -15,6 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests/harness")]
 
 # pylint: disable=wrong-import-position
 import figures  # noqa: E402
+import latency  # noqa: E402
 import plots  # noqa: E402
 from arithmetic import Figure  # noqa: E402
 from guests import Book  # noqa: E402
@@ -44,9 +45,13 @@ CAVEATS = (
     "is where a processor loses most by system calls.",
     "On the ground “wall clock” an emulated CPU is a thread of this machine. Ratios of neighbours in "
     "time are quoted, and they are wide where this machine has fewer CPUs than the guest.",
+    "Latencies in a guest are those of emulated CPUs, of which a machine with fewer gives each only a part of "
+    "the time: they hold beside each other, and say nothing of a processor.",
     "Misses are those of the cache model, not of a processor.",
     UNDECIDED,
 )
+LATENCIES = {"latency": "Latency at arrival rates, with the module",
+             "latency_native": "Latency at arrival rates, without the module"}
 CLASSES = {"aim reached": "good", "reached": "good", "falls short": "bad", "undecided": "open"}
 
 
@@ -92,7 +97,10 @@ def section(subject: str, found: dict) -> str:
         f"<details><summary>Configuration of {html.escape(name)}</summary>"
         f"<pre>{html.escape(figure['configuration'])}</pre></details>"
         for name, figure in found.items() if "configuration" in figure)
+    latencies = "".join(latency.section(title, found[name]) for name, title in LATENCIES.items()
+                        if name in found)
     return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>{configurations}"
+            f"{latencies}"
             f"<p>Grounds: {html.escape('; '.join(grounds))}. One of them again: "
             f"<code>./run bench {subject} KEY</code></p>")
 

@@ -18,6 +18,7 @@ class Line:
     title: str
     points: Points
     published: bool = False  # by others, on their machine
+    colour: int | None = None  # gnuplot's; lines of one thing share it
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Plot:
     bars: list[Bar] = field(default_factory=list)
     x: str = ""
     log_y: bool = False
+    x_range: tuple[float, float] | None = None  # linear; without one x is logarithmic
     level: float | None = None  # where nothing is won or lost
 
 
@@ -154,6 +156,21 @@ def file_sizes_plot(server: dict) -> Plot | None:
                        "KiB of the file")
 
 
+def latency_plot(server: dict, table: str, title: str, where: str) -> Plot | None:
+    if table not in server:
+        return None
+    names = list(dict.fromkeys(line["call"] for line in server[table]["lines"]))
+    lines = [Line(f"{name}, {how}", tables.points(server[table], name, how), how == "p50", colour)
+             for colour, name in enumerate(names, 1) for how in ("p99", "p50")]
+    lines = [line for line in lines if line.points]
+    if not lines:
+        return None
+    return Plot(table, title, "Latency from when a request was due, in the time that epoll takes for one at closed "
+                f"loop; Poisson arrivals over 50 connections, {where}. Dashed: the median. A line that ends: so "
+                "many requests were not answered.", "times a request of epoll", lines,
+                x="% of the requests per second of epoll at closed loop", log_y=True, x_range=(20, 100))
+
+
 def misses_plot(server: dict) -> Plot | None:
     if "sides" not in server.get("pollution", {}):
         return None
@@ -178,6 +195,10 @@ def all_plots(results: dict) -> list[Plot]:
     found = (batch_plot(results.get("kernel", {})), other_plot(results.get("kernel", {})),
              copy_plot(results.get("kernel", {})), server_plot(results.get("server", {})),
              connections_plot(results.get("server", {})), file_sizes_plot(results.get("server", {})),
+             latency_plot(results.get("server", {}), "latency", "Latency at arrival rates, with the module",
+                          "one or two CPUs that serve"),
+             latency_plot(results.get("server", {}), "latency_native",
+                          "Latency at arrival rates, without the module", "one CPU that serves"),
              misses_plot(results.get("server", {})), runtime_plot(results.get("runtime", {})))
     there = [plot for plot in found if plot is not None]
     return [in_time(plot) for plot in there] if wording.is_bare_metal(results) else there
@@ -209,9 +230,12 @@ def script(plot: Plot, png: Path) -> str:
     for i, line in enumerate(plot.lines):
         data.append(f"$d{i} << END\n" + "".join(f"{x} {y}\n" for x, y in line.points) + "END")
         style = "dt 2 pt 6" if line.published else "lw 2 pt 7"
+        if line.colour is not None:
+            style += f" lc {line.colour}"
         drawn.append(f"$d{i} using 1:2 with linespoints {style} title {quoted(line.title)}")
     if plot.lines:
-        lines += ["set logscale x 2", f"set xlabel {quoted(plot.x)}"]
+        across = f"set xrange [{plot.x_range[0]}:{plot.x_range[1]}]" if plot.x_range else "set logscale x 2"
+        lines += [across, f"set xlabel {quoted(plot.x)}"]
     if plot.bars:
         rows = "".join(f'{i} {bar.value} {bar.low} {bar.high} "{bar.title}"\n'
                        for i, bar in enumerate(plot.bars))

@@ -42,6 +42,7 @@ class Context {
     return quick_ ? quick : full;
   }
   [[nodiscard]] bool quick() const { return quick_; }
+  [[nodiscard]] const std::string& key() const { return key_; }
   /// Of a measurement that takes the samples of one side only: "ours" or "other".
   [[nodiscard]] const std::string& side() const { return side_; }
   /// Tells the runner that this part (0 to 1) of the measurement is done.

@@ -35,6 +35,7 @@ def lines_of(title: str, names: tuple[str, str]) -> Callable[[dict], list[str]]:
 
 
 def points(table: dict, call: str, how: str) -> list[tuple[float, float]]:
-    """One line of a table as it is in the file of --json."""
+    """One line of a table as it is in the file of --json, where there is a value."""
     found = {(line["call"], line["how"]): line["batches"] for line in table["lines"]}
-    return sorted((int(size), value) for size, value in found[call, how].items())
+    return sorted((int(size), value) for size, value in found[call, how].items()
+                  if value is not None)

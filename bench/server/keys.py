@@ -2,9 +2,10 @@
 """What `./run bench server` can measure, where, and what there is to compare it with."""
 
 import arithmetic
+import latency
 import tables
 from figures import at_least, at_most
-from guests import COUNTING, Book, Extra, Ground, Key
+from guests import COUNTING, NATIVE, Book, Extra, Ground, Key
 
 # Ten thousand connections have two sockets, a stack and buffers each.
 MANY = Ground(1, memory=4096, icount=True)
@@ -36,6 +37,11 @@ FILE_SIZES = Extra("file_sizes", "requests per second of the models for files of
                    200, tables.entry_of("requests per 10^9 instructions"),
                    tables.lines_of("requests per 10^9 instructions, by KiB of the file:", MODELS),
                    needs=WRK)
+
+LATENCY = Extra("latency", "latency percentiles of the models at 30 to 90 % of the rate of epoll", THREE_CPUS,
+                420, latency.entry, latency.lines, needs=WRK)
+LATENCY_NATIVE = Extra("latency_native", "the same on this machine, without the module", NATIVE, 290,
+                       latency.entry, latency.lines, needs=WRK)
 
 BOOK = Book("server", "flexsc-bench-server", (
     Key("threads", "requests per instruction, fibers on engine kernel against a thread per connection, "
@@ -72,4 +78,4 @@ BOOK = Book("server", "flexsc-bench-server", (
     Key("pollution", "L1i misses on the user side per request that a worker elsewhere saves, against "
         "threads", "fraction", MODELLED, arithmetic.reduction, at_least(0.40, 0.70),
         "131 to 41 per 1000 instructions (FlexSC)", 400, needs=WRK, counted=user_misses),
-), (CONNECTIONS, FILE_SIZES))
+), (CONNECTIONS, FILE_SIZES, LATENCY, LATENCY_NATIVE))

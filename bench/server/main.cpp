@@ -10,6 +10,8 @@
 #include <string>
 
 #include "cache-model/marks.hpp"
+#include "latency.hpp"
+#include "placed.hpp"
 #include "program.hpp"
 #include "rival.hpp"
 #include "served.hpp"
@@ -182,14 +184,6 @@ json file_sizes(Context& context) {
   });
 }
 
-/// The first CPUs are the server's.
-Placement placed(unsigned server, unsigned client) {
-  Placement placement;
-  for (unsigned i = 0; i < server; ++i) placement.server.push_back(cpu(i));
-  placement.client = {cpu(client)};
-  return placement;
-}
-
 json crossings(Context& context) {
   const TemporaryFolder site;
   write_site(site.path());
@@ -292,6 +286,8 @@ int main(int argc, char** argv) {
                       {"connections", connections},
                       {"file_sizes", file_sizes},
                       {"crossings", crossings},
+                      {"latency", latency},
+                      {"latency_native", latency_native},
                       {"spread", spread},
                       {"spread_threads", spread_threads},
                       {"http50_uring", http50_uring},

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares servers on fibers with servers of other kinds, in guests."""
+"""Compares servers on fibers with servers of other kinds, in guests and one table on this machine."""
 
 import sys
 from pathlib import Path

@@ -309,7 +309,7 @@ class Samples(Faked):
     def test_one_that_does_not_end_is_ended(self) -> None:
         progress = guest_run.Progress(self.book, {})
         words = ["sh", "-c", "sleep 1000 & wait"]
-        self.assertIn("time limit", bare_metal.Site.run(words, 0.1, progress))
+        self.assertIn("time limit", guest_run.run_here(words, 0.1, progress))
         self.assertFalse([thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)])
 
     def test_the_report_speaks_of_time(self) -> None:

@@ -7,6 +7,7 @@ import tempfile
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 from paths import ROOT
 
@@ -17,7 +18,10 @@ import arithmetic  # noqa: E402
 import boot  # noqa: E402
 import compare  # noqa: E402
 import guest_run as bench  # noqa: E402
+import guests  # noqa: E402
+import latency  # noqa: E402
 import page  # noqa: E402
+import plots  # noqa: E402
 import report  # noqa: E402
 from arithmetic import REACHED, SHORT, UNDECIDED, Figure  # noqa: E402
 from keys import BOOK  # noqa: E402
@@ -177,6 +181,93 @@ class Page(unittest.TestCase):
         self.assertNotIn("src=\"http", text)
         self.assertIn("&lt;here&gt;", text)
         self.assertRegex(text, r"<td class=\"\">epoll</td>.*<td class=\"bad\">falls short</td>")
+
+
+def latencies(p99: dict[str, list[float | None]], errors: list[int]) -> dict:
+    """Samples of one server."""
+    table = [{"call": "epoll", "how": how, "batches": p99 if how == "p99" else {part: [1.5] for part in p99}}
+             for how in (*latency.TIMES, "answered", latency.CLIENT)]
+    table.append({"call": "epoll", "how": "errors", "batches": {part: errors for part in p99}})
+    return {"table": table, "about": {"microseconds_of_one": 228.1, "connections": 50, "seed": 7}}
+
+
+class Latency(unittest.TestCase):
+    def test_what_was_never_answered_is_later_than_all_else(self) -> None:
+        for values, expected in (([1, 2, 9], 2), ([1, None, 3], 3), ([None, None, 3], None),
+                                 ([4], 4), ([4, None], None), ([None], None)):
+            self.assertEqual(latency.median(values), expected, values)
+
+    def test_the_file_has_medians_but_every_error(self) -> None:
+        found = latency.entry(latencies({"30": [7, 9, 8], "90": [5, None, None]}, [0, 3, 1]))
+        lines = {line["how"]: line["batches"] for line in found["lines"]}
+        self.assertEqual(lines["p99"], {"30": 8, "90": None})
+        self.assertEqual(lines["errors"], {"30": 4, "90": 4})
+        self.assertEqual(found["about"]["seed"], 7)
+
+    def test_the_table_has_a_row_for_each_server_and_rate(self) -> None:
+        text = "\n".join(latency.lines(latencies({"90": [None], "100": [8]}, [2])))
+        self.assertIn("seed 7", text)
+        self.assertRegex(text, r"epoll +90 +1\.500 +1\.500 +none +1\.500 +1\.500 +150\.0 +2 +1\.500\n"
+                               r"epoll +100 +1\.500 +1\.500 +8 ")
+
+    def test_it_is_in_a_report_if_it_was_measured_and_else_not(self) -> None:
+        table = {**latency.entry(latencies({"30": [8], "90": [None]}, [0])), "ground": "here"}
+        table["about"]["left_out"] = {"fibers_uring": "no <ring>"}
+        one_rate = {**latency.entry(latencies({"50": [8]}, [0])), "ground": "here", "about": table["about"]}
+        for server, pictures in (({"latency": table}, {"latency.png"}), ({"latency": one_rate}, {"latency.png"}),
+                                 ({"latency_native": table}, {"latency_native.png"}), ({}, set())):
+            found = {"made": "today", "command": "./run bench", "quick": False, "machine": {},
+                     "results": {"server": server}}
+            with tempfile.TemporaryDirectory() as folder:
+                text = page.write(found, Path(folder)).read_text()
+                self.assertEqual({path.name for path in Path(folder).glob("*.png")}, pictures)
+            rates = sum(len(of["lines"][0]["batches"]) for of in server.values())
+            self.assertEqual(text.count("<td>epoll</td>"), rates)
+            self.assertEqual(text.count("no &lt;ring&gt;"), len(server))
+
+    def test_nothing_is_drawn_of_a_server_that_answered_nothing(self) -> None:
+        silent = latencies({"50": [None]}, [9])
+        for line in silent["table"]:
+            if line["how"] in latency.TIMES:
+                line["batches"] = {"50": [None]}
+        self.assertIsNone(plots.latency_plot({"latency": latency.entry(silent)}, "latency", "", ""))
+        other = [{**line, "call": "threads"} for line in latencies({"50": [8]}, [0])["table"]]
+        both = latency.entry({**silent, "table": silent["table"] + other})
+        drawn = plots.latency_plot({"latency": both}, "latency", "", "").lines
+        self.assertEqual([line.title for line in drawn], ["threads, p99", "threads, p50"])
+
+
+class Native(unittest.TestCase):
+    """What is measured on this machine, by a program that only says what it was asked for."""
+
+    def run_program(self, script: str) -> report.Samples:
+        extra = guests.Extra("latency", "", guests.NATIVE, 10, latency.entry, latency.lines)
+        book = guests.Book("server", "program", (), (extra,))
+        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as self.out, \
+                mock.patch.object(bench, "BUILD", Path(folder)):
+            (Path(folder) / "bin").mkdir()
+            program = Path(folder) / "bin/program"
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+            progress = bench.Progress(book, book.by_ground(["latency"]))
+            samples = bench.Runner(book, None, True, progress).measure(guests.NATIVE, "program", ["latency"])
+            self.assertEqual(progress.left(), 0)
+        return samples
+
+    def test_its_samples_and_what_it_says(self) -> None:
+        samples = self.run_program('echo progress latency 0.00; echo hello; '
+                                   'echo "{\\"results\\": {\\"latency\\": {\\"arguments\\": \\"$1 $2 $4\\"}}, '
+                                   '\\"errors\\": {}}" > "$3"')
+        self.assertEqual(samples.results, {"latency": {"arguments": "--quick --json latency"}})
+        self.assertEqual((samples.errors, samples.problems), ({}, []))
+        self.assertIn("this machine", samples.ground)
+        self.assertRegex(self.out.getvalue(), r"latency +0%.*\nhello\n")
+
+    def test_why_there_are_none(self) -> None:
+        self.assertEqual(self.run_program("exit 3").errors,
+                         {"latency": "no samples: the program ended with status 3"})
+        told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
+        self.assertEqual(told.errors, {"latency": "no port"})
 
 
 class Runner(unittest.TestCase):

@@ -242,7 +242,7 @@ TEST(OpenLoop, WhatIsNotTheRightAnswerIsWrong) {
   }
 }
 
-TEST(OpenLoop, AnAnswerMayComeInPiecesAndEndWithItsConnection) {
+TEST(OpenLoop, AnAnswerMayEndWithItsConnection) {
   const Reply until_end{.bytes = "HTTP/1.1 200 OK\r\n\r\nok", .closes = true};
   const Reply closing{
       .bytes = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
