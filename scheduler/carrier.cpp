@@ -28,9 +28,9 @@ constexpr std::size_t kRound = 64;
 /// Rounds between two publications of the counters while the carrier is busy.
 constexpr std::uint64_t kPublishRounds = 16;
 /// Rounds that fibers begin without going back to the loop.
-constexpr unsigned kRoundsInside = 16;
+constexpr unsigned kRoundsInside = 64;
 /// Turns of the loop between two looks at the coarse clock, unless the carrier sleeps.
-constexpr unsigned kTurnsPerClock = 8;
+constexpr unsigned kTurnsPerClock = 2;
 /// Of so many fresh fibers one is taken that another thread has spawned, if there are any.
 constexpr unsigned kOthersTurn = 8;
 /// Stacks that a carrier keeps to itself.
@@ -153,7 +153,7 @@ bool Carrier::run_round() noexcept {
   FiberControl* fiber = next_in_round();
   if (fiber == nullptr) return false;
   start(*fiber);
-  Context::switch_to(loop_, fiber->context, false, thread_state_);
+  Context::switch_to(loop_, fiber->context, thread_state_);
   FLEXSC_EXPECT(current_ == nullptr);
   pick_up();
   submit();
@@ -250,30 +250,36 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
   }
 }
 
-/// Switches from the running fiber, whose new state is set, to the next of the round or
-/// to the loop. Inline: see Context::switch_to().
-[[gnu::always_inline]] inline void Carrier::leave(FiberControl& self) noexcept {
+/// Which fiber runs after the one that leaves, or null: the loop.
+inline FiberControl* Carrier::next_after(FiberControl& self) noexcept {
   FLEXSC_EXPECT(current_ == &self && self.state != FiberState::running &&
                 self.state != FiberState::fresh);
   if (self.stack.examined) [[unlikely]]
     examine(self);
-  const bool ends = self.state == FiberState::finished;
   FiberControl* next = next_in_round();
   if (next == nullptr && may_go_on()) {
     ++rounds_inside_;
     begin_round();
     next = next_in_round();
   }
+  return next;
+}
+
+inline Context& Carrier::start_or_loop(FiberControl* next) noexcept {
   if (next == nullptr) {
     current_ = nullptr;
-    Context::switch_to(self.context, loop_, ends, thread_state_);
-  } else if (next == &self) {
-    start(self);
-    return;
-  } else {
-    start(*next);
-    Context::switch_to(self.context, next->context, ends, thread_state_);
+    return loop_;
   }
+  start(*next);
+  return next->context;
+}
+
+/// Switches from the running fiber, whose new state is set, to the next of the round or
+/// to the loop. Inline: see Context::switch_to().
+[[gnu::always_inline]] inline void Carrier::leave(FiberControl& self) noexcept {
+  FiberControl* next = next_after(self);
+  if (next == &self) return start(self);
+  Context::switch_to(self.context, start_or_loop(next), thread_state_);
   // Not *this, if the fiber has moved.
   Carrier& here = *self.carrier;
   FLEXSC_EXPECT(here.current_ == &self && self.state == FiberState::running);
@@ -289,10 +295,11 @@ void Carrier::pick_up_left() noexcept {
 /// Takes back what the fiber that ran before and ended has left.
 void Carrier::bury(FiberControl& fiber) noexcept {
   FLEXSC_EXPECT(fiber.state == FiberState::finished);
-  fiber.context.forget();
+  void* const ended = fiber.context.forget();
   fiber.stack.belongs_to(nullptr);
   if (spare_stacks_.size() < kSpareStacks && fiber.stack.size == runtime_.stacks().pooled_size()) {
     spare_stacks_.push_back(fiber.stack);  // reserved: does not allocate
+    spare_stacks_.back().ended = ended;
   } else {
     runtime_.stacks().give(fiber.stack);
   }
@@ -309,15 +316,18 @@ void Carrier::tell_end(FiberControl& fiber) noexcept {
   // release: what the fiber did, and `exception`, for who joins; pairs with the acquire of
   // join(). acquire: the joiner's Waiter, or what detach() did.
   fiber_end::Word before = fiber.end.load(std::memory_order_acquire);
+  bool joined_here = false;
   do {
     while ((before & fiber_end::announced) != 0) {  // its announcement is here or on its way
       take_cancels();
       before = fiber.end.load(std::memory_order_acquire);
     }
+    joined_here = fiber.joiner != nullptr;
   } while (!fiber.end.compare_exchange_weak(before, fiber_end::ended, std::memory_order_acq_rel,
                                             std::memory_order_acquire));
   before &= ~fiber_end::bits;
   FLEXSC_EXPECT(before != fiber_end::ended);
+  if (joined_here) return tell_joiner_here(fiber);
   if (before == fiber_end::running) return;  // and from here on it is the handle's
   if (before == fiber_end::detached) {
     if (fiber.exception != nullptr && !fiber.ended_by_cancel) end_program(fiber);
@@ -329,10 +339,25 @@ void Carrier::tell_end(FiberControl& fiber) noexcept {
   joiner.wake();
 }
 
-/// The same in the fiber itself, if somebody waits for its end already: a joiner of this carrier
-/// can then be the next to run. It does so only after we have left this stack.
+/// Wakes a joiner that is a fiber of this carrier.
+inline void Carrier::tell_joiner_here(FiberControl& fiber) noexcept {
+  Waiter& joiner = *std::exchange(fiber.joiner, nullptr);
+  joiner.claim_alone();
+  joiner.wake();
+}
+
+/// The same as tell_end() in the fiber itself, if somebody waits for its end already: a joiner of
+/// this carrier can then be the next to run. It does so only after we have left this stack.
 inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
   fiber_end::Word found = fiber.end.load(std::memory_order_relaxed);
+  if (fiber.joiner != nullptr && (found & fiber_end::announced) == 0) {
+    // No locked instruction: the handle is in the joiner's hands, so there is no detach(), and
+    // nobody who cancels: who does that must know that the fiber is still there, which ends here.
+    fiber.end.store(fiber_end::ended, std::memory_order_release);
+    dead_told_ = true;
+    tell_joiner_here(fiber);
+    return;
+  }
   if ((found & ~fiber_end::bits) <= fiber_end::ended || (found & fiber_end::announced) != 0) return;
   // As in tell_end(), which does it if this does not.
   if (!fiber.end.compare_exchange_strong(found, fiber_end::ended, std::memory_order_acq_rel,
@@ -351,21 +376,22 @@ inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
   }
 }
 
-Stack Carrier::take_stack(std::size_t size) {
+void Carrier::take_stack(std::size_t size, Stack& stack) {
   if (size != runtime_.stacks().pooled_size() || spare_stacks_.empty()) {
-    return runtime_.stacks().take(size);
+    stack = runtime_.stacks().take(size);
+    return;
   }
-  Stack stack = spare_stacks_.back();
+  stack = spare_stacks_.back();
   spare_stacks_.pop_back();
 #ifdef FLEXSC_ASAN
   __asan_unpoison_memory_region(stack.bottom, stack.size);
 #endif
-  return stack;
 }
 
+/// Ends the current fiber; returns when its stack has another one, maybe on another carrier.
 /// Inline, as is leave(): a fiber then ends at the depth at which it began, and who is resumed
 /// finds the processor's stack of return addresses as it was left, see jump() in context.hpp.
-[[gnu::always_inline]] inline void Carrier::finish() noexcept {
+[[gnu::always_inline]] inline Context::Transfer Carrier::finish() noexcept {
   FiberControl& fiber = *current_;
   FLEXSC_EXPECT(fiber.state == FiberState::running && left_ == nullptr);
   fiber.state = FiberState::finished;
@@ -373,27 +399,29 @@ Stack Carrier::take_stack(std::size_t size) {
   if (calls_seen() != published_calls_) publish();
   tell_joiner(fiber);
   left_ = &fiber;
-  leave(fiber);
-  broken("an ended fiber is not resumed", __FILE__, __LINE__);
+  return Context::end(fiber.context, start_or_loop(next_after(fiber)), thread_state_);
 }
 
+/// One fiber after the other, each from its beginning to its end.
 void Carrier::fiber_main(Context::Transfer transfer) {
-  Context::entered(transfer);
-  Carrier& carrier = *of_this_thread();
-  carrier.pick_up();
-  FiberControl& fiber = *carrier.current_;
-  try {
-    fiber.body();
-  } catch (const Cancelled&) {
-    fiber.exception = std::current_exception();
-    fiber.ended_by_cancel = true;
-  } catch (...) {
-    fiber.exception = std::current_exception();
+  while (true) {
+    Context::entered(transfer);
+    Carrier& carrier = *of_this_thread();
+    carrier.pick_up();
+    FiberControl& fiber = *carrier.current_;
+    try {
+      fiber.body();
+    } catch (const Cancelled&) {
+      fiber.exception = std::current_exception();
+      fiber.ended_by_cancel = true;
+    } catch (...) {
+      fiber.exception = std::current_exception();
+    }
+    if (of_this_thread() != fiber.carrier) ended_after_fork(fiber);
+    fiber.body = nullptr;  // what it captured goes before anyone learns of the end
+    fiber.locals.reset();
+    transfer = fiber.carrier->finish();  // it may have moved
   }
-  if (of_this_thread() != fiber.carrier) ended_after_fork(fiber);
-  fiber.body = nullptr;  // what it captured goes before anyone learns of the end
-  fiber.locals.reset();
-  fiber.carrier->finish();  // it may have moved
 }
 
 void Carrier::make_ready(FiberControl& fiber) noexcept {

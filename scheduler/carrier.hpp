@@ -143,7 +143,9 @@ class alignas(64) Carrier {
   [[nodiscard]] TimerWheel& timers() noexcept { return timers_; }
 
   // In this carrier's thread.
-  [[nodiscard]] Stack take_stack(std::size_t size);
+  /// Into its place at once: to return it would copy it twice, and a processor cannot forward
+  /// the halves of the first copy to the second.
+  void take_stack(std::size_t size, Stack& stack);
   /// Memory for a FiberControl, kept from one that was destroyed in this thread, or null: fibers
   /// that are spawned and end by turns need no allocation. It comes from operator new and goes back
   /// there.
@@ -159,6 +161,8 @@ class alignas(64) Carrier {
     spare_memory_ = new (memory) SpareMemory{spare_memory_};
     return true;
   }
+  /// Whether every fiber that its own ones spawn will run here.
+  [[nodiscard]] bool keeps_its_own() const noexcept { return sole_; }
   /// Takes a fiber that has not started, from one of its own.
   void push_own(FiberControl& fiber) noexcept;
   /// Shows the channel's counters to other threads.
@@ -203,7 +207,7 @@ class alignas(64) Carrier {
 
  private:
   static void fiber_main(Context::Transfer transfer);
-  [[noreturn]] void finish() noexcept;
+  [[nodiscard]] Context::Transfer finish() noexcept;
 
   // Choosing and switching (carrier.cpp).
   [[nodiscard]] bool run_round() noexcept;
@@ -217,6 +221,8 @@ class alignas(64) Carrier {
   void offer(FiberControl& fiber) noexcept;
   [[nodiscard]] bool adopt(FiberControl& fiber) noexcept;
   void start(FiberControl& fiber) noexcept;
+  [[nodiscard]] FiberControl* next_after(FiberControl& self) noexcept;
+  [[nodiscard]] Context& start_or_loop(FiberControl* next) noexcept;
   void leave(FiberControl& self) noexcept;
   void examine(FiberControl& self) noexcept;
   /// After each switch: takes care of the fiber that was left, if it asked for that.
@@ -226,6 +232,7 @@ class alignas(64) Carrier {
   void pick_up_left() noexcept;
   void bury(FiberControl& fiber) noexcept;
   void tell_joiner(FiberControl& fiber) noexcept;
+  void tell_joiner_here(FiberControl& fiber) noexcept;
   void tell_end(FiberControl& fiber) noexcept;
   void make_ready(FiberControl& fiber) noexcept;
 

@@ -53,12 +53,13 @@ void Carrier::push_own(FiberControl& fiber) noexcept {
 
 /// Puts it where this carrier and thieves take from.
 void Carrier::place(FiberControl& fiber) noexcept {
-  // If some had found no room, this one queues behind them. relaxed: an estimate.
-  if (fresh_count_.load(std::memory_order_relaxed) == 0 &&
-      own_.push(fiber, sole_ ? std::memory_order_release : std::memory_order_seq_cst)) {
-    return;
+  // If some had found no room, this one queues behind them. relaxed: an estimate. Each order is a
+  // constant: one that is chosen at run time is the strongest.
+  if (fresh_count_.load(std::memory_order_relaxed) != 0 ||
+      !(sole_ ? own_.push(fiber, std::memory_order_release)
+              : own_.push(fiber, std::memory_order_seq_cst))) {
+    push_fresh(fiber);
   }
-  push_fresh(fiber);
 }
 
 /// Lets any carrier take a started fiber that may move and go on. See "Moving" in carrier.hpp.

@@ -28,16 +28,23 @@ void Context::prepare(const Stack& stack, void (*entry)(Transfer)) noexcept {
   FLEXSC_EXPECT(resume_ == nullptr);
   stack_bottom_ = stack.bottom;
   stack_size_ = stack.size;
-  resume_ = boost::context::detail::make_fcontext(stack.begin(), stack.size, entry);
+  resume_ = stack.ended != nullptr
+                ? stack.ended
+                : boost::context::detail::make_fcontext(stack.begin(), stack.size, entry);
 #ifdef FLEXSC_TSAN
   tsan_fiber_ = __tsan_create_fiber(0);
 #endif
 }
 
-void Context::forget() noexcept {
+void* Context::forget() noexcept {
 #ifdef FLEXSC_TSAN
   __tsan_destroy_fiber(tsan_fiber_);
   tsan_fiber_ = nullptr;
+#endif
+#if defined(FLEXSC_ASAN) || defined(FLEXSC_TSAN)
+  return nullptr;  // they are told of a new stack each time, which has no frames yet
+#else
+  return resume_;
 #endif
 }
 

@@ -42,22 +42,25 @@ class Context {
 
   using Transfer = boost::context::detail::transfer_t;
 
-  /// Makes a context that goes to `entry` at the first switch to it, which must begin with
-  /// entered() and never return.
+  /// Makes a context that goes to `entry` at the first switch to it, or, if a context has ended on
+  /// this stack, back to where that called end(). Either must begin with entered() and never
+  /// return.
   void prepare(const Stack& stack, void (*entry)(Transfer)) noexcept;
   static void entered(const Transfer& transfer) noexcept;
 
   /// Suspends `from`, which must be the running context, and resumes `to`. Returns when
-  /// somebody switches back, maybe in another thread. With `from_ends`, nobody may. `thread` is the
-  /// calling one's. Only when the next context runs is nobody on the stack of `from` any more, so
-  /// another thread must not learn of `from` before that.
-  static void switch_to(Context& from, Context& to, bool from_ends,
-                        const ThreadState& thread) noexcept;
+  /// somebody switches back, maybe in another thread. `thread` is the calling one's. Only when the
+  /// next context runs is nobody on the stack of `from` any more, so another thread must not learn
+  /// of `from` before that.
+  static void switch_to(Context& from, Context& to, const ThreadState& thread) noexcept;
+  /// The same for good. Returns in another context, one that was prepared on this stack afterwards.
+  [[nodiscard]] static Transfer end(Context& from, Context& to, const ThreadState& thread) noexcept;
 
   /// Where its stack pointer is kept, null while it runs.
   [[nodiscard]] void* const* saved() const noexcept { return &resume_; }
-  /// Frees what the sanitizers keep for a context that has ended.
-  void forget() noexcept;
+  /// Of a context that has ended: frees what the sanitizers keep for it. @returns what its stack
+  /// may carry as `ended` for the next prepare()
+  [[nodiscard]] void* forget() noexcept;
 
  private:
   /// Handed over by a jump; on the stack that is left.
@@ -137,16 +140,17 @@ inline void Context::entered(const Transfer& transfer) noexcept {
 #endif
 }
 
-// What calls this is to be as flat as can be, hence inline: each return after it may be
+// What calls these is to be as flat as can be, hence inline: each return after them may be
 // mispredicted, see jump(). But ThreadSanitizer keeps a shadow of the call stack for each context,
 // which stays right only if every context is left and entered in one and the same function.
 #ifdef FLEXSC_TSAN
-[[gnu::noinline]]
+#define FLEXSC_SWITCHES [[gnu::noinline]]
 #else
-[[gnu::always_inline]]
+#define FLEXSC_SWITCHES [[gnu::always_inline]]
 #endif
-inline void
-Context::switch_to(Context& from, Context& to, bool from_ends, const ThreadState& thread) noexcept {
+
+FLEXSC_SWITCHES inline void Context::switch_to(Context& from, Context& to,
+                                               const ThreadState& thread) noexcept {
   FLEXSC_EXPECT(from.resume_ == nullptr && to.resume_ != nullptr);
   const ExceptionState exceptions = *thread.exceptions;
   const int error = *thread.error;
@@ -154,7 +158,7 @@ Context::switch_to(Context& from, Context& to, bool from_ends, const ThreadState
   Passage passage{from, to, thread};
   void* resume = to.resume_;
   to.resume_ = nullptr;
-  from.left(to, from_ends);
+  from.left(to, false);
   const auto transfer = jump(resume, &passage);
   // The thread of who resumed us, which is the one we are in now.
   const Passage& back = *static_cast<Passage*>(transfer.data);
@@ -163,5 +167,16 @@ Context::switch_to(Context& from, Context& to, bool from_ends, const ThreadState
   *back.thread.exceptions = exceptions;
   *back.thread.error = error;
 }
+
+FLEXSC_SWITCHES inline Context::Transfer Context::end(Context& from, Context& to,
+                                                      const ThreadState& thread) noexcept {
+  FLEXSC_EXPECT(from.resume_ == nullptr && to.resume_ != nullptr);
+  Passage passage{from, to, thread};
+  void* resume = to.resume_;
+  to.resume_ = nullptr;
+  from.left(to, true);
+  return jump(resume, &passage);
+}
+#undef FLEXSC_SWITCHES
 
 }  // namespace flexsc::detail

@@ -38,19 +38,10 @@ bool Fiber::join_until_deadline(detail::Deadline until) {
     throw std::system_error(EDEADLK, std::generic_category(), "a fiber joining itself");
   }
   detail::Waiter waiter("end of a fiber", control_);
-  waiter.joins(*control_);
-  // acquire, if the fiber has ended already: what it did; pairs with the release in tell_end().
-  Word found = control_->end.load(std::memory_order_acquire);
-  while ((found & ~fiber_end::bits) != fiber_end::ended) {
-    const Word wanted = reinterpret_cast<Word>(&waiter) | (found & fiber_end::bits);
-    // release: the waiter, for tell_end(), which acquires it.
-    if (control_->end.compare_exchange_weak(found, wanted, std::memory_order_acq_rel,
-                                            std::memory_order_acquire)) {
-      const detail::Wake how = waiter.wait(until, detail::Cancel::heeded);
-      detail::throw_if_cancelled(how);
-      if (how == detail::Wake::timeout) return false;
-      break;
-    }
+  if (waiter.joins(*control_)) {
+    const detail::Wake how = waiter.wait(until, detail::Cancel::heeded);
+    detail::throw_if_cancelled(how);
+    if (how == detail::Wake::timeout) return false;
   }
   const std::unique_ptr<FiberControl> ended(std::exchange(control_, nullptr));
   if (ended->exception != nullptr) {

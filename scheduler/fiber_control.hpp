@@ -31,6 +31,7 @@ struct PendingCall;
 ///
 /// It is one word, so there is one order of all that happens to the end of a fiber:
 ///   join()     running -> a Waiter; who gives up takes it out again
+///   (A fiber of the carrier to which the other is bound leaves its Waiter in `joiner` instead.)
 ///   detach()   running -> detached
 ///   bury       the carrier, once it is off the fiber's stack, -> ended: from then on the handle
 ///              owns the FiberControl. If it was detached, the carrier destroys it; if there
@@ -111,6 +112,12 @@ class FiberControl final : public Runnable, public FiberRecord {
   bool wait_heeds_cancel = false;
   unsigned shields = 0;  ///< CancelShield objects of it
 
+  /// The carrier that runs it, where that is known when it is spawned, as there are no thieves;
+  /// else null. Constant from then on.
+  const Carrier* bound_to = nullptr;
+  /// Of a fiber of that carrier: who joins this one. It belongs to the carrier's thread, where
+  /// nothing else happens between a look and a write, so no locked instruction is needed.
+  Waiter* joiner = nullptr;
   std::atomic<fiber_end::Word> end{fiber_end::running};
   /// acquire: what the canceller did before.
   [[nodiscard]] bool cancel_wanted() const noexcept {

@@ -25,7 +25,7 @@ class FreshRing {
  public:
   /// By the producer. False when it is full. With `order` seq_cst it is the store half of the
   /// sleeping handshake of carrier.hpp; else release is enough.
-  [[nodiscard]] bool push(T& element, std::memory_order order) noexcept {
+  [[nodiscard, gnu::always_inline]] bool push(T& element, std::memory_order order) noexcept {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);  // our own
     // acquire: pairs with the release in pop().
     if (tail - head_.load(std::memory_order_acquire) == N) return false;

@@ -175,7 +175,12 @@ FiberControl* RuntimeImpl::spawn(std::function<void()>&& body, SpawnOptions&& op
   fiber->priority_ = options.priority;
   fiber->deadline_ = options.deadline;
   fiber->tag_ = options.tag;
-  fiber->stack = here != nullptr ? here->take_stack(size) : stacks_.take(size);
+  if (here != nullptr) {
+    here->take_stack(size, fiber->stack);
+    if (here->keeps_its_own()) fiber->bound_to = here;
+  } else {
+    fiber->stack = stacks_.take(size);
+  }
   fiber->stack.belongs_to(fiber->record());
   if (here != nullptr) {
     here->push_own(*fiber);

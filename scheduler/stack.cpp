@@ -220,6 +220,7 @@ Stack StackPool::from_slab() {
 
 void StackPool::give(Stack stack) noexcept {
   FLEXSC_EXPECT(stack.bottom != nullptr);
+  stack.ended = nullptr;  // its memory may be given back
   const std::scoped_lock lock(mutex_);
   if (stack.size != pooled_size_) return unmap(stack);
   const bool warm = free_.size() < kKeepWarm;

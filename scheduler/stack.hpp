@@ -16,7 +16,8 @@ inline constexpr std::size_t kReserved = 16;  // on a cache line with the first 
 static_assert(kReserved >= kOwnerBelowTop);
 
 /// A stack. Usable memory is [bottom, bottom + size); it grows down from the end.
-struct Stack {
+/// Aligned so that no part of a copy lies on two cache lines.
+struct alignas(16) Stack {
   std::byte* bottom = nullptr;
   std::size_t size = 0;
   /// Whether an inaccessible page lies below. Otherwise the lowest words hold a canary.
@@ -29,6 +30,8 @@ struct Stack {
 
   /// In the register of its pool.
   StackPlace* place = nullptr;
+  /// Where the last context on it is, if that has ended and its frames are still there.
+  void* ended = nullptr;
 
   [[nodiscard]] std::byte* top() const noexcept { return bottom + size; }
   /// Where frames begin: below the words for those who look from outside.

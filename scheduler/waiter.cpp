@@ -82,18 +82,48 @@ Wake Waiter::wait_in_thread(Deadline until) noexcept {
   return how_.load(std::memory_order_relaxed);  // relaxed: ordered by the mutex
 }
 
-bool Waiter::give_up(Wake how) noexcept {
-  if (joined_ != nullptr) {
-    const auto self = reinterpret_cast<fiber_end::Word>(this);
-    // relaxed: on success nobody else has looked at the waiter; on failure the waker's
-    // wake-up orders what it did.
-    fiber_end::Word found = joined_->end.load(std::memory_order_relaxed);
-    do {
-      if ((found & ~fiber_end::bits) != self) return false;
-    } while (!joined_->end.compare_exchange_weak(
-        found, fiber_end::running | (found & fiber_end::bits), std::memory_order_relaxed));
+bool Waiter::joins(FiberControl& fiber) noexcept {
+  using fiber_end::Word;
+  joined_ = &fiber;
+  // acquire, if the fiber has ended already: what it did; pairs with the release in tell_end().
+  Word found = fiber.end.load(std::memory_order_acquire);
+  if ((found & ~fiber_end::bits) == fiber_end::ended) return false;
+  if (fiber_ != nullptr && fiber_->carrier == fiber.bound_to) {
+    joins_here_ = true;
+    fiber.joiner = this;
+    return true;
   }
-  return claim(how);
+  while ((found & ~fiber_end::bits) != fiber_end::ended) {
+    const Word wanted = reinterpret_cast<Word>(this) | (found & fiber_end::bits);
+    // release: the waiter, for tell_end(), which acquires it.
+    if (fiber.end.compare_exchange_weak(found, wanted, std::memory_order_acq_rel,
+                                        std::memory_order_acquire)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Whether it was still registered with the fiber that it joins.
+bool Waiter::leave_joined() noexcept {
+  if (joins_here_) {
+    if (joined_->joiner != this) return false;
+    joined_->joiner = nullptr;
+    return true;
+  }
+  const auto self = reinterpret_cast<fiber_end::Word>(this);
+  // relaxed: on success nobody else has looked at the waiter; on failure the waker's
+  // wake-up orders what it did.
+  fiber_end::Word found = joined_->end.load(std::memory_order_relaxed);
+  do {
+    if ((found & ~fiber_end::bits) != self) return false;
+  } while (!joined_->end.compare_exchange_weak(
+      found, fiber_end::running | (found & fiber_end::bits), std::memory_order_relaxed));
+  return true;
+}
+
+bool Waiter::give_up(Wake how) noexcept {
+  return (joined_ == nullptr || leave_joined()) && claim(how);
 }
 
 void Waiter::wake() noexcept {

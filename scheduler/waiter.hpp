@@ -75,9 +75,9 @@ class Waiter : public WaitRecord {
   /// wake() is owed. By the waiter's own carrier or thread.
   [[nodiscard]] bool give_up(Wake how) noexcept;
 
-  /// For join(): waits for the end of `fiber`, in whose `end` it is registered. Giving up
-  /// takes it out first; if it is not there any more, the waker has it.
-  void joins(FiberControl& fiber) noexcept { joined_ = &fiber; }
+  /// For join(): registers it with `fiber`, so that it waits for its end, unless that has come
+  /// already (false). Giving up takes it out first; if it is not there any more, the waker has it.
+  [[nodiscard]] bool joins(FiberControl& fiber) noexcept;
   /// claim() by a waker that nobody can compete with.
   void claim_alone() noexcept { how_.store(Wake::notified, std::memory_order_relaxed); }
 
@@ -89,11 +89,13 @@ class Waiter : public WaitRecord {
 
  private:
   Wake wait_in_thread(Deadline until) noexcept;
+  [[nodiscard]] bool leave_joined() noexcept;
 
   FiberControl* const fiber_;
   const void* const identity_;
   std::atomic<Wake> how_{Wake::pending};
   FiberControl* joined_ = nullptr;
+  bool joins_here_ = false;           ///< it is in `joiner`, not in `end`
   std::optional<ThreadPark> thread_;  ///< in a plain thread
 };
 
