@@ -214,6 +214,7 @@ class alignas(64) Carrier {
   void begin_round() noexcept;
   [[nodiscard]] bool may_go_on() const noexcept;
   [[nodiscard]] FiberControl* next_in_round() noexcept;
+  void fetch_ahead() const noexcept;
   [[nodiscard]] FiberControl* next_in_order() noexcept;
   void make_ready_specially(FiberControl& fiber) noexcept;
   [[nodiscard]] FiberControl* pop_fresh() noexcept;
