@@ -485,10 +485,13 @@ void Carrier::perhaps_yield() {
   if (forced_ != nullptr && forced_->yields.below(kOneIn) == 0) yield();
 }
 
+bool Carrier::others_wait() const noexcept {
+  return any_ready() || seems_fresh() || !inbox_.seems_empty() || !cancels_.seems_empty() ||
+         channel_->in_flight() != 0;
+}
+
 void Carrier::checkpoint() {
-  const bool others = any_ready() || seems_fresh() || !inbox_.seems_empty() ||
-                      !cancels_.seems_empty() || channel_->in_flight() != 0;
-  if (others || (!timers_.empty() && timers_.next() <= Clock::now())) yield();
+  if (others_wait() || (!timers_.empty() && timers_.next() <= Clock::now())) yield();
 }
 
 void Carrier::park() noexcept {

@@ -137,6 +137,8 @@ class alignas(64) Carrier {
   void yield();
   /// yield() if anything waits for this thread.
   void checkpoint();
+  /// Whether the carrier has anything else to do, or may soon have. In a fiber of this carrier.
+  [[nodiscard]] bool others_wait() const noexcept;
   void park() noexcept;
   /// yield(), if the seed wants it. In a fiber of this carrier.
   void perhaps_yield();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "flexsc/mutex.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <system_error>
@@ -23,9 +24,22 @@ std::uintptr_t word_of(const void* identity) noexcept {
   return reinterpret_cast<std::uintptr_t>(identity);
 }
 
-/// Looks at a mutex that is held on another CPU before the caller is parked: about as long as
-/// it takes to park and be woken.
-constexpr int kLooks = 50;
+/// Looks at a mutex that is held on another CPU before the caller is parked: for about as long as
+/// it takes to park and be woken, or, where the carrier has other work, to get on with that.
+constexpr int kLooks = 8;
+constexpr int kLooksWithWork = 3;
+/// Before each, in cycles of the time-stamp counter: twice as long as before, up to the most. Who
+/// looks takes the line from the owner, and who gets the mutex takes what it guards as well, so
+/// many short waits would cost both more than a longer one.
+constexpr std::uint64_t kFirstWait = 2000;
+constexpr std::uint64_t kLongestWait = 4000;
+
+void pause_for(std::uint64_t cycles) noexcept {
+  const std::uint64_t begun = __builtin_ia32_rdtsc();
+  do {
+    __builtin_ia32_pause();
+  } while (__builtin_ia32_rdtsc() - begun < cycles);
+}
 /// How often a waiter that was woken finds it taken before it is given it.
 constexpr int kPatience = 4;
 
@@ -76,14 +90,24 @@ bool Mutex::lock_until(Deadline until) {
   if (try_lock()) return true;
   const void* me = caller_identity();
   if (owned()) refuse(EDEADLK, "locking a flexsc::Mutex that the caller holds");
+  return spin() || wait_for_it(me, until);
+}
+
+/// Waits for it to be free, without parking; whether it has got it.
+bool Mutex::spin() {
   const Carrier* here = Carrier::of_this_thread();
+  std::uint64_t cycles = kFirstWait;
   for (int look = 0; look < kLooks; ++look) {
-    // The owner cannot go on while we are in its carrier's way.
-    if (here != nullptr && place_.load(std::memory_order_relaxed) == here) break;
+    if (here != nullptr) {
+      // The owner cannot go on while we are in its carrier's way.
+      if (place_.load(std::memory_order_relaxed) == here) return false;
+      if (look >= kLooksWithWork && here->others_wait()) return false;
+    }
+    pause_for(cycles);
+    cycles = std::min(2 * cycles, kLongestWait);
     if ((owner_.load(std::memory_order_relaxed) & ~kWaited) == 0 && try_lock()) return true;
-    __builtin_ia32_pause();
   }
-  return wait_for_it(me, until);
+  return false;
 }
 
 bool Mutex::wait_for_it(const void* me, Deadline until) {
@@ -119,13 +143,16 @@ bool Mutex::wait_for_it(const void* me, Deadline until) {
       if (waiters_.empty()) owner_.fetch_and(~kWaited, std::memory_order_relaxed);
       return false;
     }
-    if (owned() || try_lock()) return true;  // given by unlock(), or free for the taking
+    if (owned() || try_lock() || spin()) return true;  // given by unlock(), or free for the taking
   }
 }
 
 void Mutex::unlock() {
   const std::uintptr_t me = word_of(caller_identity());
   std::uintptr_t found = me;
+  // Or until the next owner has said where it is, a fiber that wants it would take it for one of
+  // this carrier, and not look a second time.
+  if (owned()) place_.store(nullptr, std::memory_order_relaxed);
   // release: what the owner did, for the next; pairs with the acquire of the lockers.
   if (owner_.compare_exchange_strong(found, 0, std::memory_order_release,
                                      std::memory_order_relaxed)) {

@@ -52,6 +52,7 @@ class Mutex {
 
  private:
   [[nodiscard]] bool lock_until(detail::Deadline until);
+  [[nodiscard]] bool spin();
   [[nodiscard]] bool wait_for_it(const void* me, detail::Deadline until);
 
   /// Identity of the owner, or 0; the lowest bit: there may be waiters. Set with the queue's
