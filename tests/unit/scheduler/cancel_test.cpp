@@ -108,6 +108,57 @@ TEST(CancelTest, EndsAJoinAndTheFiberStaysJoinable) {
   EXPECT_FALSE(worker.joinable());
 }
 
+// Where the joiner and the fiber are bound to one carrier the joiner is kept elsewhere.
+TEST(CancelTest, EndsAJoinOnTheSameCarrier) {
+  Runtime runtime(carriers(1));
+  test::in_fiber(runtime, [&] {
+    bool go = false;
+    Fiber worker = runtime.spawn([&] {
+      while (!go) this_fiber::yield();
+    });
+    Fiber joiner = runtime.spawn([&] { worker.join(); });
+    this_fiber::yield();
+    joiner.cancel();
+    EXPECT_TRUE(cancelled(joiner));
+    EXPECT_TRUE(worker.joinable());
+    EXPECT_FALSE(worker.join_for(milliseconds(1)));
+    go = true;
+    EXPECT_TRUE(worker.join_for(hours(1)));
+    EXPECT_FALSE(worker.joinable());
+  });
+}
+
+TEST(CancelTest, OfAFiberThatIsJoinedOnItsCarrier) {
+  Runtime runtime(carriers(1));
+  for (int round = 0; round < 200; ++round) {
+    Fiber worker;
+    std::atomic<bool> there{false};
+    Fiber joiner = runtime.spawn([&] {
+      worker = runtime.spawn([] { this_fiber::sleep_for(hours(1)); });
+      there = true;
+      EXPECT_TRUE(cancelled(worker));
+    });
+    while (!there) std::this_thread::yield();
+    worker.cancel();  // from another thread: it is announced to the carrier
+    joiner.join();
+  }
+}
+
+TEST(CancelTest, AJoinThatGaveUpOnItsCarrierGoesOnInAThread) {
+  Runtime runtime(carriers(1));
+  std::atomic<bool> go{false};
+  Fiber worker;
+  test::in_fiber(runtime, [&] {
+    worker = runtime.spawn([&] {
+      while (!go) this_fiber::yield();
+    });
+    EXPECT_FALSE(worker.join_for(milliseconds(1)));
+  });
+  EXPECT_FALSE(worker.join_for(milliseconds(1)));
+  go = true;
+  worker.join();
+}
+
 TEST(CancelTest, IsNoticedByAFiberThatHasNotStarted) {
   Runtime runtime(carriers(1));
   bool ran = false;

@@ -109,6 +109,34 @@ TEST_P(FiberTest, JoinsFromAFiberBeforeAndAfterTheEnd) {
   EXPECT_EQ(runtime.stats().finished, 3U);
 }
 
+// Which goes on in the frame of the one before.
+TEST_P(FiberTest, BeginsAnewOnTheStackOfOneThatEnded) {
+  Runtime runtime(options());
+  const void* before = nullptr;
+  int again = 0;
+  test::in_fiber(runtime, [&] {
+    for (int i = 0; i < 20; ++i) {
+      Fiber fiber = runtime.spawn([&] {
+        const int local = i;
+        if (before == &local) ++again;
+        before = &local;
+        EXPECT_EQ(errno, 0);
+        EXPECT_EQ(std::uncaught_exceptions(), 0);
+        EXPECT_EQ(std::current_exception(), nullptr);
+        this_fiber::yield();
+        errno = EXDEV;
+        if (i % 2 == 0) throw std::runtime_error("as it should");
+      });
+      if (i % 2 == 0) {
+        EXPECT_THROW(fiber.join(), std::runtime_error);
+      } else {
+        fiber.join();
+      }
+    }
+  });
+  EXPECT_GT(again, 0);
+}
+
 TEST_P(FiberTest, JoinsTheFiberOfAnotherRuntime) {
   Runtime one(options());
   Runtime other(options());
