@@ -8,6 +8,7 @@ from guests import COUNTING, Book, Extra, Ground, Key
 
 TWO_CPUS = Ground(2)
 THREE_CPUS = Ground(3)
+FOUR_CPUS = Ground(4)
 MANY_SOCKETS = Ground(2, memory=2560)
 
 
@@ -24,6 +25,12 @@ SIZES_OTHER = Extra("sizes_other", "time of a no-op by a worker on another CPU, 
 COPY_SIZES = Extra("copy_sizes", "instructions to copy a block of 512 to 16384 bytes", COUNTING, 20,
                    tables.entry_of("instructions per block"),
                    tables.lines_of("instructions per block, by its bytes:", CALLS))
+WRITES = Extra("writes60", "instructions of 60 writes one after the other, of 4 to 4096 bytes", COUNTING,
+               10, tables.entry_of("instructions per call"),
+               tables.lines_of("instructions per write, 60 at a time, by their bytes:", CALLS))
+WORKERS = Extra("workers", "time of 1024 calls by 1, 2 and 3 workers, beside as many threads", FOUR_CPUS, 15,
+                tables.entry_of("ns per call"),
+                tables.lines_of("ns per call, by the number of workers or threads:", CALLS))
 
 BOOK = Book("kernel", "flexsc-bench-kernel", (
     Key("flush64", "instructions saved per no-op, batches of 64 by flush", "fraction", COUNTING,
@@ -54,4 +61,4 @@ BOOK = Book("kernel", "flexsc-bench-kernel", (
         arithmetic.ratio, at_least(1.5, 1.9), "below 1 (cluster calls)", 60),
     Key("parked", "connections parked in read with 4 + 2 workers", "connections", MANY_SOCKETS,
         arithmetic.count, at_least(10_000, 50_000), "a thread each (FlexSC)", 45),
-), (TABLE, SIZES, SIZES_OTHER, COPY_SIZES))
+), (TABLE, SIZES, SIZES_OTHER, COPY_SIZES, WRITES, WORKERS))

@@ -15,10 +15,12 @@ int main(int argc, char** argv) {
                       {"breakeven_other", breakeven_other},
                       {"single_other", single_other},
                       {"workers2", workers2},
+                      {"workers", workers},
                       {"parked", parked},
                       {"table", table},
                       {"copy_sizes", copy_sizes},
                       // Last: what is left of a ring interrupts a later flush.
                       {"sizes", sizes},
+                      {"writes60", writes60},
                       {"sizes_other", sizes_other}});
 }

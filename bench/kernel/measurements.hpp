@@ -18,12 +18,14 @@ nlohmann::json copy4096(Context& context);
 nlohmann::json copy512(Context& context);
 nlohmann::json sizes(Context& context);
 nlohmann::json copy_sizes(Context& context);
+nlohmann::json writes60(Context& context);
 
 // Several CPUs.
 nlohmann::json breakeven_other(Context& context);
 nlohmann::json single_other(Context& context);
 nlohmann::json sizes_other(Context& context);
 nlohmann::json workers2(Context& context);
+nlohmann::json workers(Context& context);
 nlohmann::json parked(Context& context);
 
 }  // namespace flexsc::bench

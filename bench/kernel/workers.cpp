@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One batch of calls that take a while each, executed by one worker and by two, on CPUs of their
-// own, while the application sleeps until all are done. Wall-clock time.
+// One batch of calls that take a while each, executed by one worker, by two and by three, on CPUs
+// of their own, while the application sleeps until all are done. Wall-clock time.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,6 +24,8 @@ namespace {
 
 constexpr unsigned kRounds = 20;
 constexpr unsigned kPairs = 5;  // of a round
+constexpr unsigned kTableSamples = 101;
+constexpr unsigned kMostWorkers = 3;
 constexpr unsigned kCalls = 1024;
 constexpr unsigned kPages = kCalls / FLEXSC_PAGE_ENTRIES;
 constexpr std::size_t kBytes = 4096;  // that each call reads
@@ -33,9 +35,13 @@ constexpr std::size_t kBytes = 4096;  // that each call reads
 /// nothing but what they must.
 class Readers {
  public:
-  Readers() : client_(group_, kPages) {
-    one_ = group_.create_pool({.concurrency = 1, .cpus = {cpu(1)}});
-    two_ = group_.create_pool({.concurrency = 2, .cpus = {cpu(1), cpu(2)}});
+  /// With a pool of each number of workers up to `most`.
+  explicit Readers(unsigned most) : client_(group_, kPages) {
+    std::vector<int> cpus;
+    for (unsigned workers = 1; workers <= most; ++workers) {
+      cpus.push_back(cpu(workers));  // the first one is the application's
+      pools_.push_back(group_.create_pool({.concurrency = workers, .cpus = cpus}));
+    }
     for (unsigned page = 0; page < kPages; ++page) {
       files_.emplace_back(::memfd_create("readers", MFD_CLOEXEC));
       const std::vector<char> block(kBytes, byte_of(page));
@@ -43,8 +49,9 @@ class Readers {
     }
   }
 
-  /// The time of one batch, in ns.
-  double batch(unsigned pool) {
+  /// The time of one batch by so many workers, in ns.
+  double batch(unsigned workers) {
+    const unsigned pool = pools_[workers - 1];
     for (unsigned page = 0; page < kPages; ++page) {
       fill<SYS_pread64>(client_.entry(page * FLEXSC_PAGE_ENTRIES), FLEXSC_PAGE_ENTRIES, file(page),
                         buffer(page), __u64{kBytes}, __u64{0});
@@ -64,27 +71,30 @@ class Readers {
     return time;
   }
 
-  /// How much sooner the same calls are made directly by two threads, each half of them, than by
-  /// one, on the CPUs of the workers.
-  double bare_speed_up() {
+  /// The time of the same calls made directly by so many threads, each a part of them, on the CPUs
+  /// of the workers, in ns: from the first call to the end of the last one, so that a CPU which the
+  /// host of an emulated machine has taken away counts.
+  double threads(unsigned count) {
     std::atomic<unsigned> ready{0};
-    double one = 0;
-    double first = 0;
-    double second = 0;
-    std::thread other([&] {
-      const Pinned pinned(cpu(2));
-      meet(ready, 2);
-      second = direct(kPages / 2, kPages);
-    });
-    std::thread([&] {
-      const Pinned pinned(cpu(1));
-      one = direct(0, kPages);
-      meet(ready, 2);
-      first = direct(0, kPages / 2);
-    }).join();
-    other.join();
-    return one / std::max(first, second);
+    std::vector<double> begun(count);
+    std::vector<double> ended(count);
+    std::vector<std::thread> all;
+    for (unsigned i = 0; i < count; ++i) {
+      all.emplace_back([&, i, on = cpu(i + 1)] {
+        const Pinned pinned(on);
+        meet(ready, count);
+        begun[i] = now();
+        direct(kPages * i / count, kPages * (i + 1) / count);
+        ended[i] = now();
+      });
+    }
+    for (std::thread& thread : all) thread.join();
+    return *std::max_element(ended.begin(), ended.end()) -
+           *std::min_element(begun.begin(), begun.end());
   }
+
+  /// How much sooner two threads have made them than one.
+  double bare_speed_up() { return threads(1) / threads(2); }
 
   void verify() const {
     for (unsigned page = 0; page < kPages; ++page) {
@@ -94,9 +104,6 @@ class Readers {
     }
   }
 
-  [[nodiscard]] unsigned one() const { return one_; }
-  [[nodiscard]] unsigned two() const { return two_; }
-
  private:
   static void meet(std::atomic<unsigned>& ready, unsigned threads) {
     // Only the time of the meeting counts: nothing is passed on by it.
@@ -104,15 +111,13 @@ class Readers {
     while (ready.load(std::memory_order_relaxed) < threads) ::sched_yield();
   }
 
-  /// The time of the calls of these pages made directly, in ns.
-  double direct(unsigned page, unsigned end) {
-    return timed([&] {
-      for (; page < end; ++page) {
-        for (unsigned i = 0; i < FLEXSC_PAGE_ENTRIES; ++i) {
-          (void)enter(SYS_pread64, file(page), buffer(page), kBytes, 0);
-        }
+  /// Makes the calls of these pages directly.
+  void direct(unsigned page, unsigned end) {
+    for (; page < end; ++page) {
+      for (unsigned i = 0; i < FLEXSC_PAGE_ENTRIES; ++i) {
+        (void)enter(SYS_pread64, file(page), buffer(page), kBytes, 0);
       }
-    });
+    }
   }
 
   static char byte_of(unsigned page) { return static_cast<char>('a' + page); }
@@ -125,8 +130,7 @@ class Readers {
   std::vector<char> buffers_ = std::vector<char>(kPages * kBytes);
   Group group_;
   Client client_;
-  unsigned one_ = 0;
-  unsigned two_ = 0;
+  std::vector<unsigned> pools_;
 };
 
 }  // namespace
@@ -136,7 +140,7 @@ class Readers {
 json workers2(Context& context) {
   constexpr double kLeast = 1.8;
   constexpr double kMost = 2.2;
-  Readers readers;
+  Readers readers(2);
   const Condition free{"machine",
                        "free",
                        "busy",
@@ -145,8 +149,8 @@ json workers2(Context& context) {
                        [](double speed_up) { return speed_up >= kLeast && speed_up <= kMost; }};
   const auto round = [&] {
     return json{{"1024", alternate(
-                             context.samples(kPairs), [&] { return readers.batch(readers.one()); },
-                             [&] { return readers.batch(readers.two()); })}};
+                             context.samples(kPairs), [&] { return readers.batch(1); },
+                             [&] { return readers.batch(2); })}};
   };
   json result = in_rounds(context, kRounds, free, round, [](const json& samples) {
     return json{{"pairs", samples["1024"]}};
@@ -154,6 +158,27 @@ json workers2(Context& context) {
   readers.verify();
   result["about"]["call"] = "pread64 of 4096 bytes of a file in memory";
   return result;
+}
+
+// Beside the workers stand threads that make the same calls directly, by turns: what they gain is
+// what the machine's CPUs have to give.
+json workers(Context& context) {
+  Readers readers(kMostWorkers);
+  json by_workers = {{"call", "pread of 4096 bytes"}, {"how", "workers"}};
+  json by_threads = {{"call", "pread of 4096 bytes"}, {"how", "threads, directly"}};
+  const unsigned samples = context.samples(kTableSamples);
+  for (unsigned i = 0; i <= samples; ++i) {
+    for (unsigned count = 1; count <= kMostWorkers; ++count) {
+      const double workers = readers.batch(count) / kCalls;
+      const double threads = readers.threads(count) / kCalls;
+      if (i == 0) continue;  // it warms up
+      by_workers["batches"][std::to_string(count)].push_back(workers);
+      by_threads["batches"][std::to_string(count)].push_back(threads);
+    }
+    context.progress(static_cast<double>(i) / samples);
+  }
+  readers.verify();
+  return {{"table", json::array({by_workers, by_threads})}};
 }
 
 }  // namespace flexsc::bench

@@ -268,6 +268,27 @@ class Native(unittest.TestCase):
                          {"latency": "no samples: the program ended with status 3"})
         told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
         self.assertEqual(told.errors, {"latency": "no port"})
+class Plots(unittest.TestCase):
+    @staticmethod
+    def table(unit: str, lines: dict[tuple[str, str], dict[int, float]]) -> dict:
+        return {"unit": unit, "ground": "here", "lines": [
+            {"call": call, "how": how, "batches": {str(size): value for size, value in batches.items()}}
+            for (call, how), batches in lines.items()]}
+
+    def test_writes_are_held_against_direct_ones_of_the_same_size(self) -> None:
+        hows = ("direct", "flush", "one chain", "io_uring, linked", "io_uring")
+        lines = {(call, how): {4: 100 + 50 * i, 4096: 200 + 50 * i}
+                 for call in ("write, tmpfs", "write, /dev/null") for i, how in enumerate(hows)}
+        plot = plots.writes_plot({"writes60": self.table("instructions per call", lines)})
+        self.assertEqual(plot.lines[0], plots.Line("flush, tmpfs (instructions)", [(4, 1.5), (4096, 1.25)]))
+        self.assertEqual([line.published for line in plot.lines], [False] * 6 + [True])
+
+    def test_workers_are_held_against_one_worker_and_threads_against_one_thread(self) -> None:
+        call = "pread of 4096 bytes"
+        plot = plots.workers_plot({"workers": self.table("ns per call", {
+            (call, "workers"): {1: 600, 2: 300, 3: 400}, (call, "threads, directly"): {1: 300, 2: 150, 3: 100}})})
+        self.assertEqual(plot.lines[0].points, [(1, 1), (2, 2), (3, 1.5)])
+        self.assertEqual(plot.lines[1].points, [(1, 1), (2, 2), (3, 3)])
 
 
 class Runner(unittest.TestCase):
