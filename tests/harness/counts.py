@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
+# Of what a failed case has printed, shown once more at the end.
+LINES = 16
+
+
 @dataclass
 class Counts:
     passed: int = 0
@@ -22,9 +26,12 @@ class Counts:
         self.failures += other.failures
         self.skips += other.skips
 
-    def fail(self, name: str) -> None:
+    def fail(self, name: str, said: str = "") -> None:
+        """`said`: what explains it; its last lines go below the name."""
+        lines = [line for line in said.splitlines()
+                 if line.strip() and not line.startswith(("[--", "[=="))]
         self.failed += 1
-        self.failures.append(name)
+        self.failures.append("\n    ".join([name, *lines[-LINES:]]))
 
     def skip(self, name: str) -> None:
         self.skipped += 1
@@ -47,7 +54,7 @@ def from_junit(path: Path) -> Counts:
     for case in xml.parse(path).iter("testcase"):
         name = case.get("name", "?")
         if case.find("failure") is not None or case.get("status") == "fail":
-            counts.fail(name)
+            counts.fail(name, case.findtext("system-out", ""))
         elif case.get("status") == "run":
             counts.passed += 1
         elif case.get("status") == "disabled" or skip_reason(case).startswith("SKIP_"):
@@ -64,7 +71,7 @@ def from_gtest(path: Path) -> Counts:
         for case in suite["testsuite"]:
             name = f"{suite['name']}.{case['name']}"
             if case.get("failures"):
-                counts.fail(name)
+                counts.fail(name, "\n".join(each.get("failure", "") for each in case["failures"]))
             elif case["result"] == "COMPLETED":
                 counts.passed += 1
             elif case["result"] in ("SKIPPED", "SUPPRESSED"):  # the latter: DISABLED_

@@ -110,22 +110,23 @@ class Counting(unittest.TestCase):
     def test_junit(self) -> None:
         total = counts.from_junit(self.write(
             '<testsuite><testcase name="a" status="run"/>'
-            '<testcase name="b" status="fail"><failure message=""/></testcase>'
+            '<testcase name="b" status="fail"><failure message=""/>'
+            '<system-out>[-----] 1 test\nwhy</system-out></testcase>'
             '<testcase name="c" status="notrun">'
             '<skipped message="SKIP_REGULAR_EXPRESSION_MATCHED"/></testcase>'
             '<testcase name="d" status="notrun">'
             '<skipped message="Unable to find executable"/></testcase></testsuite>'))
         self.assertEqual(total.line(), "1 passed, 2 failed, 1 skipped")
-        self.assertEqual(total.failures, ["b", "d (did not run: Unable to find executable)"])
+        self.assertEqual(total.failures, ["b\n    why", "d (did not run: Unable to find executable)"])
 
     def test_gtest(self) -> None:
         total = counts.from_gtest(self.write(
             '{"testsuites": [{"name": "S", "testsuite": ['
             '{"name": "a", "status": "RUN", "result": "COMPLETED"},'
-            '{"name": "b", "status": "RUN", "result": "COMPLETED", "failures": [{}]},'
+            '{"name": "b", "status": "RUN", "result": "COMPLETED", "failures": [{"failure": "one\\ntwo"}]},'
             '{"name": "c", "status": "RUN", "result": "SKIPPED"}]}]}'))
         self.assertEqual(total.line(), "1 passed, 1 failed, 1 skipped")
-        self.assertEqual(total.failures, ["S.b"])
+        self.assertEqual(total.failures, ["S.b\n    one\n    two"])
 
     def outcome(self, status: int | None, *problems: str) -> boot.Outcome:
         return boot.Outcome(status, list(problems), 1.0, Path("log"))
