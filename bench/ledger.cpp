@@ -44,7 +44,7 @@ std::optional<Time> LoadReport::percentile(unsigned per_mille) const {
 std::string LoadReport::errors_text() const {
   return std::to_string(refused) + " refused, " + std::to_string(broken) + " broken, " +
          std::to_string(wrong) + " wrong, " + std::to_string(unanswered) + " unanswered of " +
-         std::to_string(due);
+         std::to_string(due) + (first_wrong.empty() ? "" : "; the first wrong one: " + first_wrong);
 }
 
 Ledger::Ledger(std::vector<Time> due) : due_(std::move(due)), closed_(due_.size()) {
@@ -72,7 +72,7 @@ void Ledger::answered(std::size_t request, Time now) {
   found_.latencies.push_back(now - due_[request]);
 }
 
-void Ledger::failed(std::size_t request, Failure why) {
+void Ledger::failed(std::size_t request, Failure why, const std::string& what) {
   close(request);
   switch (why) {
     case Failure::refused:
@@ -82,7 +82,7 @@ void Ledger::failed(std::size_t request, Failure why) {
       ++found_.broken;
       break;
     case Failure::wrong:
-      ++found_.wrong;
+      if (++found_.wrong == 1) found_.first_wrong = what;
       break;
   }
 }

@@ -37,6 +37,7 @@ struct LoadReport {
   std::size_t broken = 0;
   std::size_t wrong = 0;
   std::size_t unanswered = 0;   ///< still open at the end, sent or not
+  std::string first_wrong;      ///< what it was; empty if none was
   std::vector<Time> latencies;  ///< of those with the right answer, ascending
   /// How late the client itself was, ascending: from when a request was due and a connection free
   /// to when it was sent. Part of the latency; where it is not small against that, it is the
@@ -52,7 +53,7 @@ struct LoadReport {
   /// one.
   /// @throws std::invalid_argument for more than 1000 and for 0
   [[nodiscard]] std::optional<Time> percentile(unsigned per_mille) const;
-  /// "3 refused, 1 broken, 0 wrong, 2 unanswered of 500"
+  /// "3 refused, 0 broken, 1 wrong, 2 unanswered of 500; the first wrong one: status 503, 20 bytes"
   [[nodiscard]] std::string errors_text() const;
 };
 
@@ -73,8 +74,8 @@ class Ledger {
   [[nodiscard]] std::optional<std::size_t> take(Time now, Time free);
   /// A taken request has its right answer. Once for each, and not if it has failed.
   void answered(std::size_t request, Time now);
-  /// A taken request will have none.
-  void failed(std::size_t request, Failure why);
+  /// A taken request will have none. `what` came instead, for people.
+  void failed(std::size_t request, Failure why, const std::string& what = {});
   /// Whether every request was answered or has failed.
   [[nodiscard]] bool complete() const noexcept;
   /// What is not answered by now counts as unanswered.

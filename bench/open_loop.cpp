@@ -58,6 +58,10 @@ class Answer {
   [[nodiscard]] bool complete() const noexcept { return complete_; }
   [[nodiscard]] int status() const noexcept { return parser_.status_code; }
   [[nodiscard]] std::size_t body() const noexcept { return body_; }
+  [[nodiscard]] std::string text() const {
+    return "status " + std::to_string(status()) + ", " + std::to_string(body_) + " bytes" +
+           (complete_ ? "" : ", not complete");
+  }
   [[nodiscard]] bool keeps_alive() const { return llhttp_should_keep_alive(&parser_) != 0; }
 
  private:
@@ -82,6 +86,13 @@ class Answer {
   std::size_t body_ = 0;
   bool complete_ = false;
 };
+
+/// The beginning of what came, up to the end of its line.
+std::string printable(std::string_view bytes) {
+  const std::string_view begin = bytes.substr(0, 80);
+  return {begin.begin(),
+          std::find_if(begin.begin(), begin.end(), [](char c) { return c < ' ' || c > '~'; })};
+}
 
 /// A descriptor that ends with the object.
 class Owned {
@@ -204,7 +215,9 @@ class Client {
       if (!connection.answer.complete()) return lose(connection, broken(connection));
       connection.socket.reset();
     } else if (!connection.answer.take({buffer_.data(), static_cast<std::size_t>(got)})) {
-      return lose(connection, Failure::wrong);
+      return lose(connection, Failure::wrong,
+                  connection.answer.text() + ", then \"" +
+                      printable({buffer_.data(), static_cast<std::size_t>(got)}) + '"');
     }
     if (connection.answer.complete()) finish(connection);
   }
@@ -214,16 +227,16 @@ class Client {
     if (answer.status() == kRight && answer.body() == load_.body && connection.unsent.empty()) {
       ledger_->answered(*connection.request, world_.now());
     } else {
-      ledger_->failed(*connection.request, Failure::wrong);
+      ledger_->failed(*connection.request, Failure::wrong, answer.text());
     }
     // What is unsent of a request that was answered early would be taken for the next one.
     if (!answer.keeps_alive() || !connection.unsent.empty()) connection.socket.reset();
     release(connection);
   }
 
-  void lose(Connection& connection, Failure why) {
+  void lose(Connection& connection, Failure why, const std::string& what = {}) {
     connection.socket.reset();
-    ledger_->failed(*connection.request, why);
+    ledger_->failed(*connection.request, why, what);
     release(connection);
   }
 

@@ -83,14 +83,15 @@ TEST(Ledger, EveryRequestIsAnsweredOrAnErrorOfItsKind) {
   ledger.answered(2, 20);
   ledger.failed(0, Failure::refused);
   ledger.failed(1, Failure::broken);
-  ledger.failed(3, Failure::wrong);
+  ledger.failed(3, Failure::wrong, "status 503");
   EXPECT_FALSE(ledger.complete());
   const LoadReport report = ledger.report();
   EXPECT_EQ(report.due, 6U);
   EXPECT_EQ(report.answered(), 1U);
   EXPECT_EQ(report.unanswered, 2U);  // one of them was never sent
   EXPECT_EQ(report.errors(), 5U);
-  EXPECT_EQ(report.errors_text(), "1 refused, 1 broken, 1 wrong, 2 unanswered of 6");
+  EXPECT_EQ(report.errors_text(),
+            "1 refused, 1 broken, 1 wrong, 2 unanswered of 6; the first wrong one: status 503");
 }
 
 TEST(Ledger, ARequestEndsOnceAndAfterItWasTaken) {

@@ -237,6 +237,7 @@ TEST(OpenLoop, WhatIsNotTheRightAnswerIsWrong) {
     Simulation server(all_but(3, {.bytes = bytes}));
     const LoadReport report = run_open_loop(server, regular(10));
     EXPECT_EQ(report.wrong, 1U) << bytes;
+    EXPECT_NE(report.first_wrong, "") << bytes;
     EXPECT_EQ(report.answered(), 9U) << bytes;
     EXPECT_EQ(server.connects, connects) << bytes;
   }
