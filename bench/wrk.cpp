@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "wrk.hpp"
 
-#include <fcntl.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
 #include <regex>
 #include <stdexcept>
-#include <system_error>
 
 #include "driver/server_process.hpp"
 
@@ -39,17 +32,6 @@ std::uint64_t sum_of_numbers(const std::string& text, const std::regex& pattern)
   return sum;
 }
 
-std::string read_all(int fd) {
-  std::string text;
-  std::array<char, 4096> buffer{};
-  for (ssize_t got = 0; (got = ::read(fd, buffer.data(), buffer.size())) != 0;) {
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) break;
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  }
-  return text;
-}
-
 }  // namespace
 
 std::optional<WrkReport> parse_wrk(const std::string& text) {
@@ -75,43 +57,15 @@ WrkReport run_wrk(const std::string& url, unsigned connections, unsigned seconds
                   const std::vector<int>& cpus) {
   // A time limit per request that an emulated machine keeps, so that being slow is seen
   // as latency and not as an error.
-  std::vector<std::string> words{"wrk",
-                                 "-t",
-                                 "1",
-                                 "-c",
-                                 std::to_string(connections),
-                                 "-d",
-                                 std::to_string(seconds) + "s",
-                                 "--timeout",
-                                 "30s",
-                                 "--latency",
-                                 url};
-  std::vector<char*> argv;
-  argv.reserve(words.size() + 1);
-  for (std::string& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) {
-    throw std::system_error(errno, std::generic_category(), "pipe");
-  }
-  const pid_t pid = ::fork();
-  if (pid < 0) throw std::system_error(errno, std::generic_category(), "fork");
-  if (pid == 0) {
-    ::dup2(ends[1], 1);
-    ::dup2(ends[1], 2);
-    http::driver::restrict_to_cpus(cpus);
-    ::execvp(argv[0], argv.data());
-    _exit(127);
-  }
-  ::close(ends[1]);
-  const std::string text = read_all(ends[0]);
-  ::close(ends[0]);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+  const http::driver::TemporaryFolder folder;
+  const std::string said = folder.path() / "said";
+  http::driver::Child wrk({"wrk", "-t", "1", "-c", std::to_string(connections), "-d",
+                           std::to_string(seconds) + "s", "--timeout", "30s", "--latency", url},
+                          {.cpus = cpus}, {.out = said, .errors = said});
+  if (wrk.wait() == http::driver::kNotFound) {
     throw std::runtime_error("wrk is not installed: install Debian's package wrk");
   }
+  const std::string text = http::driver::contents_of(said);
   const auto report = parse_wrk(text);
   if (!report) throw std::runtime_error("wrk failed:\n" + text);
   return *report;

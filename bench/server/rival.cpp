@@ -2,14 +2,11 @@
 #include "rival.hpp"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <sstream>
@@ -95,57 +92,39 @@ std::string Rival::configuration(RivalKind kind, const std::string& folder, cons
 }
 
 Rival::Rival(RivalKind kind, const std::filesystem::path& root, const std::vector<int>& cpus)
-    : kind_(kind), port_(free_port()) {
-  const std::string folder = folder_.path();
-  const std::string file = folder + "/configuration";
-  std::ofstream(file) << configuration(kind, folder, root, port_);
-  pid_ = ::fork();
-  if (pid_ < 0) throw std::runtime_error("fork failed");
-  if (pid_ == 0) become(file, cpus);
+    : kind_(kind),
+      port_(free_port()),
+      child_(words(root), {.cpus = cpus}, {.out = {}, .errors = folder_.path() / "errors"}) {
   await();
 }
 
-/// In the child.
-void Rival::become(const std::string& file, const std::vector<int>& cpus) const {
+/// Writes its configuration; its command line.
+std::vector<std::string> Rival::words(const std::filesystem::path& root) const {
   const std::string folder = folder_.path();
-  const int fd = ::open((folder + "/errors").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  ::dup2(fd, 2);
-  http::driver::restrict_to_cpus(cpus);
-  if (kind_ == RivalKind::nginx) {
-    ::execlp("nginx", "nginx", "-p", folder.c_str(), "-c", file.c_str(), "-e", "stderr", nullptr);
-  } else {
-    ::execlp("lighttpd", "lighttpd", "-D", "-f", file.c_str(), nullptr);
-  }
-  _exit(127);
+  const std::string file = folder + "/configuration";
+  std::ofstream(file) << configuration(kind_, folder, root, port_);
+  if (kind_ == RivalKind::nginx) return {"nginx", "-p", folder, "-c", file, "-e", "stderr"};
+  return {"lighttpd", "-D", "-f", file};
 }
 
 void Rival::await() {
   const std::string name(to_string(kind_));
   const auto end = std::chrono::steady_clock::now() + http::driver::kPatience;
   while (!accepts(port_)) {
-    int status = 0;
-    if (::waitpid(pid_, &status, WNOHANG) == pid_) {
-      pid_ = -1;
-      std::ostringstream errors;
-      errors << std::ifstream(folder_.path() / "errors").rdbuf();
-      const bool absent = WIFEXITED(status) && WEXITSTATUS(status) == 127;
-      throw std::runtime_error(absent ? name + " is not there: run `./run setup`"
-                                      : name + " ended: " + errors.str());
+    if (!child_.running()) {
+      throw std::runtime_error(
+          child_.exit_code() == http::driver::kNotFound
+              ? name + " is not there: run `./run setup`"
+              : name + " ended: " + http::driver::contents_of(folder_.path() / "errors"));
     }
-    if (std::chrono::steady_clock::now() > end) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-      throw std::runtime_error(name + " does not serve");
-    }
+    if (std::chrono::steady_clock::now() > end) throw std::runtime_error(name + " does not serve");
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
 }
 
 Rival::~Rival() {
-  if (pid_ < 0) return;
-  ::kill(pid_, SIGTERM);
-  while (::waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  child_.signal(SIGTERM);
+  (void)child_.wait();
 }
 
 }  // namespace flexsc::bench

@@ -3,8 +3,6 @@
 /// Servers of others as a child process: one worker that serves a folder.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -39,13 +37,13 @@ class Rival {
                                                  const std::string& root, std::uint16_t port);
 
  private:
-  [[noreturn]] void become(const std::string& file, const std::vector<int>& cpus) const;
+  [[nodiscard]] std::vector<std::string> words(const std::filesystem::path& root) const;
   void await();
 
   RivalKind kind_;
   http::driver::TemporaryFolder folder_;
   std::uint16_t port_;
-  pid_t pid_ = -1;
+  http::driver::Child child_;  // ends before its folder, and is made from what is above it
 };
 
 }  // namespace flexsc::bench

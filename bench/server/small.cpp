@@ -113,34 +113,23 @@ class FileWork {
 };
 
 /// Serves until a call fails; it is killed before.
-void serve_by_thread(int socket, int file, unsigned calls) {
+template <auto kReceive, auto kSend, auto kWork>
+void serve_by(int socket, int file, unsigned calls) {
   FileWork work(file, calls);
   for (;;) {
     Message message;
     sockaddr_in client{};
     socklen_t length = sizeof client;
     auto* address = reinterpret_cast<sockaddr*>(&client);
-    const ssize_t got = ::recvfrom(socket, message.data(), message.size(), 0, address, &length);
-    if (got < 0 || !work.directly()) return;
+    const ssize_t got = kReceive(socket, message.data(), message.size(), 0, address, &length);
+    if (got < 0 || !(work.*kWork)()) return;
     const auto bytes = static_cast<std::size_t>(got);
-    if (::sendto(socket, message.data(), bytes, 0, address, length) != got) return;
+    if (kSend(socket, message.data(), bytes, 0, address, length) != got) return;
   }
 }
 
-void serve_by_fiber(int socket, int file, unsigned calls) {
-  FileWork work(file, calls);
-  for (;;) {
-    Message message;
-    sockaddr_in client{};
-    socklen_t length = sizeof client;
-    auto* address = reinterpret_cast<sockaddr*>(&client);
-    const ssize_t got =
-        flexsc::recvfrom(socket, message.data(), message.size(), 0, address, &length);
-    if (got < 0 || !work.as_chain()) return;
-    const auto bytes = static_cast<std::size_t>(got);
-    if (flexsc::sendto(socket, message.data(), bytes, 0, address, length) != got) return;
-  }
-}
+constexpr auto serve_by_thread = serve_by<::recvfrom, ::sendto, &FileWork::directly>;
+constexpr auto serve_by_fiber = serve_by<flexsc::recvfrom, flexsc::sendto, &FileWork::as_chain>;
 
 void serve_by_fibers(int socket, int file, unsigned calls) {
   RuntimeOptions options;

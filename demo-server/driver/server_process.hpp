@@ -4,8 +4,6 @@
 /// comparison of the models.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +11,8 @@
 #include <ostream>
 #include <string>
 #include <vector>
+
+#include "child.hpp"
 
 namespace flexsc::http::driver {
 
@@ -53,29 +53,16 @@ struct Ended {
   std::string errors;
 };
 
-/// What a process is given.
-struct ProcessLimits {
-  unsigned max_files = 0;  ///< open descriptors; 0: the default
-  std::vector<int> cpus;   ///< on which it may run; empty: all
-};
-
-/// Allows the calling process the given CPUs only (all, if none is named). Allocates
-/// nothing, so it can be called between fork and exec.
-void restrict_to_cpus(const std::vector<int>& cpus) noexcept;
-
 /// A flexsc-httpd process. Killed by the destructor if it still runs.
 class ServerProcess {
  public:
   /// Starts it with `arguments` after those of the side.
   ServerProcess(const Side& side, const std::filesystem::path& root,
                 const std::vector<std::string>& arguments = {}, const ProcessLimits& limits = {});
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
-  ~ServerProcess();
 
   /// Waits until it serves; its port, or 0 if it ended instead.
   [[nodiscard]] std::uint16_t port();
-  void signal(int number) const;
+  void signal(int number) const { child_.signal(number); }
   /// Waits for its end.
   [[nodiscard]] Ended wait();
   /// SIGTERM and wait().
@@ -87,14 +74,11 @@ class ServerProcess {
   [[nodiscard]] std::string errors() const;
   /// The counters it left; after its end.
   [[nodiscard]] nlohmann::json stats() const;
-  [[nodiscard]] bool running();
+  [[nodiscard]] bool running() { return child_.running(); }
 
  private:
-  [[nodiscard]] bool reap(bool block);
-
   TemporaryFolder folder_;
-  pid_t pid_ = -1;
-  int status_ = 0;
+  Child child_;  // ends before its folder
   std::uint16_t port_ = 0;
 };
 
