@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The plots of the report, drawn by gnuplot: our figures, and beside them what others published."""
 
+import math
 import shutil
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -200,11 +201,11 @@ def latency_plot(server: dict, table: str, title: str, where: str) -> Plot | Non
     names = list(dict.fromkeys(line["call"] for line in server[table]["lines"]))
     lines = [Line(f"{name}, {how}", tables.points(server[table], name, how), how == "p50", colour)
              for colour, name in enumerate(names, 1) for how in ("p99", "p50")]
-    lines = [line for line in lines if line.points]
+    lines = [line for line in lines if not all(math.isnan(y) for _, y in line.points)]
     if not lines:
         return None
     return Plot(table, title, "Latency from when a request was due, in the time that epoll takes for one at closed "
-                f"loop; Poisson arrivals over 50 connections, {where}. Dashed: the median. A line that ends: so "
+                f"loop; Poisson arrivals over 50 connections, {where}. Dashed: the median. A gap: so "
                 "many requests were not answered.", "times a request of epoll", lines,
                 x="% of the requests per second of epoll at closed loop", log_y=True, x_range=(20, 100))
 

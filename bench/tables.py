@@ -4,6 +4,7 @@ Tables: what is measured by several ways and for several sizes. Not figures that
 limit, but what plots draw.
 """
 
+import math
 import statistics
 from collections.abc import Callable
 
@@ -35,7 +36,7 @@ def lines_of(title: str, names: tuple[str, str]) -> Callable[[dict], list[str]]:
 
 
 def points(table: dict, call: str, how: str) -> list[tuple[float, float]]:
-    """One line of a table as it is in the file of --json, where there is a value."""
+    """One line of a table as it is in the file of --json; where there is no value, a gap that is drawn as one."""
     found = {(line["call"], line["how"]): line["batches"] for line in table["lines"]}
-    return sorted((int(size), value) for size, value in found[call, how].items()
-                  if value is not None)
+    return sorted((int(size), math.nan if value is None else value)
+                  for size, value in found[call, how].items())

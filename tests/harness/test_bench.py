@@ -236,6 +236,13 @@ class Latency(unittest.TestCase):
         drawn = plots.latency_plot({"latency": both}, "latency", "", "").lines
         self.assertEqual([line.title for line in drawn], ["threads, p99", "threads, p50"])
 
+    def test_a_percentile_that_was_not_reached_is_a_gap_in_its_line(self) -> None:
+        table = latency.entry(latencies({"30": [8], "50": [None], "90": [9]}, [0]))
+        plot = plots.latency_plot({"latency": table}, "latency", "", "")
+        with tempfile.TemporaryDirectory() as folder:
+            self.assertIn("30 8\n50 nan\n90 9\n", plots.script(plot, Path("a.png")))
+            plots.draw(plot, Path(folder) / "a.png")
+
 
 class Native(unittest.TestCase):
     """What is measured on this machine, by a program that only says what it was asked for."""
