@@ -2,6 +2,7 @@
 """What `./run bench` makes of samples, without a guest."""
 
 import io
+import json
 import sys
 import tempfile
 import unittest
@@ -181,6 +182,13 @@ class Page(unittest.TestCase):
         self.assertNotIn("src=\"http", text)
         self.assertIn("&lt;here&gt;", text)
         self.assertRegex(text, r"<td class=\"\">epoll</td>.*<td class=\"bad\">falls short</td>")
+
+    def test_the_results_that_are_kept_make_the_plots_beside_them(self) -> None:
+        kept = ROOT / "docs/results"
+        with tempfile.TemporaryDirectory() as folder:
+            page.write(json.loads((kept / "results.json").read_text()), Path(folder))
+            self.assertEqual({path.name for path in Path(folder).glob("*.png")},
+                             {path.name for path in kept.glob("*.png")})
 
 
 def latencies(p99: dict[str, list[float | None]], errors: list[int]) -> dict:
