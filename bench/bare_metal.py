@@ -155,7 +155,7 @@ class Site:
         found = []
         for name in names:
             ground = book[name].ground
-            if ground.modelled:
+            if ground.modelled and not self.counts_here(book, name):
                 why = "it is counted by the cache model, in a guest"
             elif ground.cpus > len(self.cpus):
                 why = f"it needs {ground.cpus} CPUs, there are {len(self.cpus)}"
@@ -164,6 +164,19 @@ class Site:
                 continue
             self.left_out[f"{book.subject} {name}"] = why
         return found
+
+    @staticmethod
+    def counts_here(book: Book, name: str) -> bool:
+        return name in book.extras and book.extras[name].in_hardware is not None
+
+    def from_counters(self, book: Book, samples: report.Samples) -> None:
+        """Where the processor has counted instead of the cache model: its samples, or why it has not."""
+        for name in [name for name in samples.results if self.counts_here(book, name)]:
+            try:
+                samples.results[name] = book.extras[name].in_hardware(samples.results[name])
+            except HarnessError as error:
+                del samples.results[name]
+                self.left_out[f"{book.subject} {name}"] = str(error)
 
     def tainted(self) -> int:
         return int(self.host.text("proc/sys/kernel/tainted") or "0")
@@ -187,6 +200,7 @@ class Site:
                 words = self.words(str(self.programs / program), ground.cpus, str(file), group)
                 why = guest_run.run_here(words, limit, progress)
                 found.append(guest_run.collected(self.ground, group, guest_run.read_samples(file), why, []))
+            self.from_counters(book, found[-1])
             progress.guest_over()
         return found
 

@@ -46,6 +46,10 @@ class Extra:
     lines: Callable[[dict], list[str]]  # for people
     program: str = ""
     needs: tuple[str, ...] = ()
+    # Of a modelled ground: the samples, from the answer of each guest and what was counted between its marks.
+    modelled: Callable[[list[tuple[dict, list[list[dict]]]]], dict] | None = None
+    # The samples, from what the processor of a real machine counted.
+    in_hardware: Callable[[dict], dict] | None = None
 
 
 class Book:

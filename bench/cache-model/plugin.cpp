@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The cache model as a plugin of QEMU's emulator: `-plugin libflexsc-cache-model.so,out=FILE`.
 // Counts for each virtual CPU, user and kernel side apart, what happens between marks (marks.hpp),
-// and writes it to FILE as JSON whenever counting stops.
+// and writes it to FILE as JSON whenever counting stops: what was counted up to now, and what had
+// been up to each stop before.
 //
 // Up to the first mark only marks are watched, so that a guest boots at its usual speed. That mark
 // throws all translations away, and they are made anew with everything watched. There is no way
@@ -73,7 +74,8 @@ std::atomic<bool> counting{false};
 // stay to the end, as translations do.
 std::mutex guard;
 std::deque<Block> blocks;
-bool watched = false;  ///< everything, not marks alone
+json stops = json::array();  ///< results at each stop
+bool watched = false;        ///< everything, not marks alone
 
 Side side_of(std::uint64_t address) {
   return address >> 63 != 0 ? kKernel : kUser;
@@ -103,7 +105,9 @@ void write_results() {
                       {"user", to_json(cpu.counts[kUser])},
                       {"kernel", to_json(cpu.counts[kKernel])}});
   }
-  std::ofstream(output) << json{{"model", "caches"}, {"cpus", std::move(result)}} << '\n';
+  stops.push_back(result);
+  std::ofstream(output) << json{{"model", "caches"}, {"cpus", std::move(result)}, {"stops", stops}}
+                        << '\n';
 }
 
 void on_block(unsigned vcpu, void* data) {

@@ -2,6 +2,7 @@
 """What `./run bench kernel` can measure, where, and what there is to compare it with."""
 
 import arithmetic
+import misses
 import tables
 from figures import at_least, at_most
 from guests import COUNTING, Book, Extra, Ground, Key
@@ -9,6 +10,7 @@ from guests import COUNTING, Book, Extra, Ground, Key
 TWO_CPUS = Ground(2)
 THREE_CPUS = Ground(3)
 FOUR_CPUS = Ground(4)
+MODELLED = Ground(2, modelled=True)
 MANY_SOCKETS = Ground(2, memory=2560)
 
 
@@ -31,6 +33,11 @@ WRITES = Extra("writes60", "instructions of 60 writes one after the other, of 4 
 WORKERS = Extra("workers", "time of 1024 calls by 1, 2 and 3 workers, beside as many threads", FOUR_CPUS, 15,
                 tables.entry_of("ns per call"),
                 tables.lines_of("ns per call, by the number of workers or threads:", CALLS))
+INDIRECT = Extra("indirect", "misses of user code around calls that are made directly, or posted to a worker",
+                 MODELLED, 100, tables.entry_of(misses.UNIT),
+                 tables.lines_of("misses per 1000 instructions of the user code, by those between two calls:",
+                                 ("misses", "calls")),
+                 modelled=misses.modelled, in_hardware=misses.in_hardware)
 
 BOOK = Book("kernel", "flexsc-bench-kernel", (
     Key("flush64", "instructions saved per no-op, batches of 64 by flush", "fraction", COUNTING,
@@ -61,4 +68,4 @@ BOOK = Book("kernel", "flexsc-bench-kernel", (
         arithmetic.ratio, at_least(1.5, 1.9), "below 1 (cluster calls)", 60),
     Key("parked", "connections parked in read with 4 + 2 workers", "connections", MANY_SOCKETS,
         arithmetic.count, at_least(10_000, 50_000), "a thread each (FlexSC)", 45),
-), (TABLE, SIZES, SIZES_OTHER, COPY_SIZES, WRITES, WORKERS))
+), (TABLE, SIZES, SIZES_OTHER, COPY_SIZES, WRITES, WORKERS, INDIRECT))

@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
                       {"single_other", single_other},
                       {"workers2", workers2},
                       {"workers", workers},
+                      {"indirect", indirect},
                       {"parked", parked},
                       {"table", table},
                       {"copy_sizes", copy_sizes},

@@ -26,6 +26,7 @@ nlohmann::json single_other(Context& context);
 nlohmann::json sizes_other(Context& context);
 nlohmann::json workers2(Context& context);
 nlohmann::json workers(Context& context);
+nlohmann::json indirect(Context& context);
 nlohmann::json parked(Context& context);
 
 }  // namespace flexsc::bench

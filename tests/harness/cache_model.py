@@ -30,6 +30,25 @@ def read(results: Path) -> list[dict]:
     return json.loads(results.read_text())["cpus"]
 
 
+def between_stops(results: Path) -> list[list[dict]]:
+    """What was counted between each two marks, in their order, by CPU."""
+    read(results)  # whether there is anything
+    before: dict[int, dict] = {}
+    found = []
+    for stop in json.loads(results.read_text())["stops"]:
+        found.append([_since(cpu, before.get(cpu["cpu"])) for cpu in stop])
+        before = {cpu["cpu"]: cpu for cpu in stop}
+    return found
+
+
+def _since(now: dict, before: dict | None) -> dict:
+    """The counts of a CPU less what they were before."""
+    if before is None:
+        return now
+    return {name: _since(value, before[name]) if isinstance(value, dict) else
+            value if name == "cpu" else value - before[name] for name, value in now.items()}
+
+
 def table(results: Path) -> str:
     lines = ["modelled misses, and instructions:", "cpu side  " +
              "".join(f"{title:>13}" for title in COLUMNS.values())]

@@ -281,6 +281,24 @@ class Samples(Faked):
         self.assertEqual(site.left_out, {"server spread": "it needs 4 CPUs, there are 3",
                                          "server pollution": "it is counted by the cache model, in a guest"})
 
+    def test_the_processor_counts_what_the_cache_model_counts_in_guests(self) -> None:
+        region = {"every": 1000, "steps": 100, "calls": 10}
+        counted = [{**region, "how": how, "counters": {"instructions": count, "l1i_misses": misses}}
+                   for how, count, misses in (("no calls", 10_000, 5), ("direct", 11_000, 200))]
+        for regions, lines, reason in (
+                (counted, {("L1i", "no calls"): {"1000": [0.5]}, ("L1i", "direct"): {"1000": [20]}}, None),
+                ([{**region, "how": "direct", "no_counters": {"instructions": "Not found"}}], {},
+                 "the processor's counters cannot be had (instructions: Not found)")):
+            with tempfile.TemporaryDirectory() as folder:
+                self.folder = Path(folder)
+                text = json.dumps({"results": {"indirect": {"regions": regions}}, "errors": {}})
+                site = self.site((self.first_cpu() * 2)[:2], f"echo '{text}' > $3")
+                samples = site.measure(self.book, ["indirect"])
+                found = {(line["call"], line["how"]): line["batches"]
+                         for result in samples[0].results.values() for line in result["table"]}
+                self.assertEqual((found, samples[0].errors), (lines, {}))
+                self.assertEqual(site.left_out.get("kernel indirect"), reason)
+
     def test_a_program_gets_as_many_cpus_as_the_guest_would_have(self) -> None:
         site = self.site([1, 5, 6])
         self.assertEqual(site.words("program", 2, "/f", ["a", "b"]),
@@ -338,7 +356,7 @@ class Samples(Faked):
 class Guest(unittest.TestCase):
     """The very command lines, where the module is: on some CPUs of a larger machine."""
 
-    KEYS = {"kernel": ("flush64", "post_reap", "table", "single_other", "workers2"), "server": ("small_files",)}
+    KEYS = {"kernel": ("flush64", "post_reap", "table", "single_other", "workers2", "indirect"), "server": ("small_files",)}
 
     def test_its_programs_take_samples_on_the_cpus_that_were_chosen(self) -> None:
         kernel = kernels.select("6.1")[0]
@@ -349,7 +367,7 @@ class Guest(unittest.TestCase):
         for subject, keys in self.KEYS.items():
             book = page.book_of(subject)
             for (ground, program), names in book.by_ground(site.possible(book, list(keys))).items():
-                file = f"{subject}-{ground.cpus}.json"
+                file = f"samples-{len(wanted)}.json"
                 wanted.append((file, names))
                 lines.append(" ".join(site.words(program, ground.cpus, f"/out/{file}", names)))
         with tempfile.TemporaryDirectory() as folder:

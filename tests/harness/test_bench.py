@@ -10,7 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from unittest import mock
 
-from paths import ROOT
+from paths import ROOT, HarnessError
 
 sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 
@@ -21,9 +21,11 @@ import compare  # noqa: E402
 import guest_run as bench  # noqa: E402
 import guests  # noqa: E402
 import latency  # noqa: E402
+import misses  # noqa: E402
 import page  # noqa: E402
 import plots  # noqa: E402
 import report  # noqa: E402
+import tables  # noqa: E402
 from arithmetic import REACHED, SHORT, UNDECIDED, Figure  # noqa: E402
 from keys import BOOK  # noqa: E402
 
@@ -283,6 +285,29 @@ class Native(unittest.TestCase):
                          {"latency": "no samples: the program ended with status 3"})
         told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
         self.assertEqual(told.errors, {"latency": "no port"})
+class Misses(unittest.TestCase):
+    """Of two regions, each of which runs twice, on the application's CPU and another."""
+
+    REGIONS = [{"how": how, "every": 1000, "steps": 100, "calls": 10} for how in ("no calls", "direct")]
+
+    @staticmethod
+    def stop(instructions: int, l1i: int) -> list[dict]:
+        return [{"cpu": cpu, "user": {"instructions": instructions * (1 + cpu), "l1i_misses": l1i}}
+                for cpu in (1, 0)]
+
+    def test_they_are_held_against_the_instructions_of_the_code_alone(self) -> None:
+        stops = [self.stop(9, 9), self.stop(10_000, 5), self.stop(9, 9), self.stop(40_000, 200)]
+        table = misses.modelled([({"regions": self.REGIONS}, stops)] * 2)["table"]
+        self.assertEqual([(line["call"], line["how"], line["batches"]) for line in table],
+                         [("L1i", "no calls", {"1000": [0.5, 0.5]}), ("L1i", "direct", {"1000": [20, 20]})])
+        plot = plots.indirect_plot({"indirect": {**tables.entry_of(misses.UNIT)({"table": table})}})
+        self.assertEqual([line.points for line in plot.lines], [[(1000, 20)], [(1000, 0.5)]])
+
+    def test_other_marks_than_those_of_the_regions_are_an_error(self) -> None:
+        with self.assertRaisesRegex(HarnessError, "stopped 1 times in 2 regions"):
+            misses.modelled([({"regions": self.REGIONS}, [self.stop(1, 1)])])
+
+
 class Plots(unittest.TestCase):
     @staticmethod
     def table(unit: str, lines: dict[tuple[str, str], dict[int, float]]) -> dict:

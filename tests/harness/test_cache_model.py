@@ -59,6 +59,18 @@ class CacheModel(unittest.TestCase):
 
 
 class Results(unittest.TestCase):
+    def test_what_was_counted_between_marks(self) -> None:
+        def stop(cpus: dict[int, int]) -> list[dict]:
+            return [{"cpu": cpu, "system_calls": count, "user": {"l1i_misses": 2 * count}}
+                    for cpu, count in cpus.items()]
+        with tempfile.TemporaryDirectory() as folder:
+            results = Path(folder) / "counts.json"
+            # The second CPU does something only after the first stop.
+            stops = [stop({0: 5}), stop({0: 7, 1: 4}), stop({0: 7, 1: 5})]
+            results.write_text(json.dumps({"cpus": stops[-1], "stops": stops}))
+            self.assertEqual(cache_model.between_stops(results),
+                             [stop({0: 5}), stop({0: 2, 1: 4}), stop({0: 0, 1: 1})])
+
     def test_nothing_counted_is_an_error_and_no_empty_table(self) -> None:
         with self.assertRaisesRegex(HarnessError, "both marks"):
             cache_model.read(Path("/nonexistent/counts.json"))
