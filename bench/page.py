@@ -88,6 +88,19 @@ def row(key: figures.Key, found: dict) -> str:
     return "<tr>" + "".join(f'<td class="{kind}">{text}</td>' for kind, text in cells) + "</tr>"
 
 
+def sides(found: dict[str, dict]) -> str:
+    """Of ratios whose two sides mean something by themselves: these."""
+    rows = [(name, *(f"{whose}: {figures.number(value)}"
+                     for whose, value in zip(figure["side_names"], figure["sides"], strict=True)),
+             figure["side_unit"]) for name, figure in found.items() if "side_names" in figure]
+    if not rows:
+        return ""
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return ("<h3>Both sides</h3><p>Medians of the samples: their ratio need not be the figure, which is the median "
+            "of the ratios of neighbours in time.</p><table><tr><th>key</th><th>ours</th><th>the other</th>"
+            f"<th></th></tr>{body}</table>")
+
+
 def section(subject: str, found: dict) -> str:
     rows = [row(key, found[name]) for name, key in keys_of(subject).items() if name in found]
     grounds = sorted({figure["ground"] for figure in found.values() if "ground" in figure})
@@ -100,7 +113,7 @@ def section(subject: str, found: dict) -> str:
     latencies = "".join(latency.section(title, found[name]) for name, title in LATENCIES.items()
                         if name in found)
     return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>{configurations}"
-            f"{latencies}"
+            f"{latencies}{sides(found)}"
             f"<p>Grounds: {html.escape('; '.join(grounds))}. One of them again: "
             f"<code>./run bench {subject} KEY</code></p>")
 

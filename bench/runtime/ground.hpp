@@ -86,13 +86,19 @@ void measure(::benchmark::State& state, Work work) {
   }
 }
 
-/// For each `FLEXSC_BENCHMARK("key/side", function)`: one iteration per sample is enough, as the
-/// work is large; the samples of both sides are taken by turns (main.cpp).
-#define FLEXSC_BENCHMARK(name, function)                      \
-  [[maybe_unused]] static auto* const registered_##function = \
-      ::benchmark::RegisterBenchmark(name, function)          \
-          ->UseManualTime()                                   \
-          ->Iterations(1)                                     \
+/// For each `FLEXSC_BENCHMARK("key/side", function, operations)`: one iteration per sample is
+/// enough, as the work is large; the samples of both sides are taken by turns (main.cpp).
+/// `operations` are what the time of an iteration is divided by.
+#define FLEXSC_BENCHMARK(name, function, operations)                        \
+  [[maybe_unused]] static auto* const registered_##function =               \
+      ::benchmark::RegisterBenchmark(name,                                  \
+                                     [](::benchmark::State& state) {        \
+                                       function(state);                     \
+                                       state.counters["operations"] =       \
+                                           static_cast<double>(operations); \
+                                     })                                     \
+          ->UseManualTime()                                                 \
+          ->Iterations(1)                                                   \
           ->Unit(::benchmark::kNanosecond)
 
 }  // namespace flexsc::bench

@@ -15,6 +15,10 @@ NGINX = "1 (nginx)"
 # the program that compares servers.
 SIDES = {"switch": "boost", "spawn": "boost", "spawn_thread": "threads", "mutex": "boost",
          "timers": "boost", "parked_bytes": None}
+OTHERS = {"boost": BOOST, "threads": "std::thread"}
+# In what each side of a pair is.
+SIDE_UNITS = {"switch": "ns per yield", "spawn": "ns per fiber", "spawn_thread": "ns per fiber or thread",
+              "mutex": "ns per lock", "timers": "ns per wait"}
 
 
 def _times(samples: dict) -> arithmetic.Figure:

@@ -82,8 +82,8 @@ void boosts(::benchmark::State& state) {
   }
 }
 
-FLEXSC_BENCHMARK("mutex/flexsc", ours);
-FLEXSC_BENCHMARK("mutex/boost", boosts);
+FLEXSC_BENCHMARK("mutex/flexsc", ours, 2 * kRounds);
+FLEXSC_BENCHMARK("mutex/boost", boosts, 2 * kRounds);
 
 }  // namespace
 }  // namespace flexsc::bench

@@ -49,7 +49,7 @@ void ours(::benchmark::State& state) {
   state.counters["bytes"] = bytes;
 }
 
-FLEXSC_BENCHMARK("parked_bytes/flexsc", ours);
+FLEXSC_BENCHMARK("parked_bytes/flexsc", ours, kFibers);
 
 }  // namespace
 }  // namespace flexsc::bench

@@ -31,7 +31,7 @@ def ground(key: figures.Key) -> str:
 
 
 def sample(name: str, side: str) -> float:
-    """One sample of one side, in a process of its own: neither finds what the other has left."""
+    """In ns or bytes, from a process of its own: neither side finds what the other has left."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sample.json"
         done = subprocess.run(
@@ -43,7 +43,7 @@ def sample(name: str, side: str) -> float:
         found = json.loads(file.read_text())["benchmarks"]
     if len(found) != 1:
         raise HarnessError(f"{name}/{side} gave {len(found)} samples")
-    return found[0].get("bytes", found[0]["real_time"])
+    return found[0].get("bytes", found[0]["real_time"] / found[0]["operations"])
 
 
 def served(name: str, quick: bool) -> dict:
@@ -70,6 +70,15 @@ def measure(name: str, quick: bool) -> dict:
     if other is None:
         return {"values": [sample(name, "flexsc") for _ in range(min(pairs, MEMORY_SAMPLES))]}
     return {"pairs": [[sample(name, "flexsc"), sample(name, other)] for _ in range(pairs)]}
+
+
+def named_sides(name: str) -> dict[str, object]:
+    """Whose the two sides of a pair are, and in what."""
+    if name not in keys.SIDES:
+        return {"side_names": ["FlexSC", "nginx"], "side_unit": "requests per second"}
+    other = keys.SIDES[name]
+    return {} if other is None else {"side_names": ["FlexSC", keys.OTHERS[other]],
+                                     "side_unit": keys.SIDE_UNITS[name]}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -106,7 +115,8 @@ def main(arguments: list[str]) -> int:
         except (HarnessError, OSError, subprocess.TimeoutExpired) as error:
             errors.append(f"FAILED: {name}: {error}")
     if options.json is not None:
-        found = {key.name: figures.entry(key, result, ground(key)) for key, result in measured}
+        found = {key.name: {**figures.entry(key, result, ground(key)), **figures.details_of(result),
+                            **named_sides(key.name)} for key, result in measured}
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     parts = [figures.lines(measured),
              [figures.explanation(key, result) for key, result in measured], errors]

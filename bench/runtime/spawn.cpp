@@ -57,10 +57,10 @@ void threads(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("spawn/flexsc", ours_against_boost);
-FLEXSC_BENCHMARK("spawn/boost", boosts);
-FLEXSC_BENCHMARK("spawn_thread/flexsc", ours_against_threads);
-FLEXSC_BENCHMARK("spawn_thread/threads", threads);
+FLEXSC_BENCHMARK("spawn/flexsc", ours_against_boost, kFibers);
+FLEXSC_BENCHMARK("spawn/boost", boosts, kFibers);
+FLEXSC_BENCHMARK("spawn_thread/flexsc", ours_against_threads, kThreads);
+FLEXSC_BENCHMARK("spawn_thread/threads", threads, kThreads);
 
 }  // namespace
 }  // namespace flexsc::bench

@@ -44,8 +44,8 @@ void boosts(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("switch/flexsc", ours);
-FLEXSC_BENCHMARK("switch/boost", boosts);
+FLEXSC_BENCHMARK("switch/flexsc", ours, 2 * kYields);
+FLEXSC_BENCHMARK("switch/boost", boosts, 2 * kYields);
 
 }  // namespace
 }  // namespace flexsc::bench

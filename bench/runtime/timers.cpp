@@ -103,8 +103,8 @@ void boosts(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("timers/flexsc", ours);
-FLEXSC_BENCHMARK("timers/boost", boosts);
+FLEXSC_BENCHMARK("timers/flexsc", ours, kTimers);
+FLEXSC_BENCHMARK("timers/boost", boosts, kTimers);
 
 }  // namespace
 }  // namespace flexsc::bench

@@ -285,6 +285,16 @@ class Native(unittest.TestCase):
                          {"latency": "no samples: the program ended with status 3"})
         told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
         self.assertEqual(told.errors, {"latency": "no port"})
+class Sides(unittest.TestCase):
+    def test_the_report_names_both_sides_with_their_unit(self) -> None:
+        figure = {"value": 2, "spread": [2, 2], "pairs": 3, "unit": "ratio", "ground": "here"}
+        found = {"switch": {**figure, "sides": [50, 100.25], "side_names": ["FlexSC", "Boost.Fiber <1>"],
+                            "side_unit": "ns per yield"}, "parked_bytes": figure}
+        self.assertIn("<tr><td>switch</td><td>FlexSC: 50</td><td>Boost.Fiber &lt;1&gt;: 100.2</td>"
+                      "<td>ns per yield</td></tr></table>", page.section("runtime", found))
+        self.assertNotIn("Both sides", page.section("runtime", {"parked_bytes": figure}))
+
+
 class Misses(unittest.TestCase):
     """Of two regions, each of which runs twice, on the application's CPU and another."""
 
