@@ -25,7 +25,7 @@ IN_TIME = (
 
 
 # Of what a processor counts too.
-STAYS = re.compile("(misses per 1000 instructions|instructions between two calls)")
+STAYS = re.compile("((?:per|each) 1000 instructions|user instructions between two calls)")
 
 
 def in_time(text: str) -> str:

@@ -13,7 +13,7 @@ import tempfile
 import threading
 import unittest
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +22,7 @@ from paths import ROOT, HarnessError
 sys.path[:0] = [str(ROOT / "bench")]
 
 # pylint: disable=wrong-import-position
+import all as bench_all  # noqa: E402
 import bare_metal  # noqa: E402
 import boot  # noqa: E402
 import build  # noqa: E402
@@ -261,7 +262,7 @@ class Loading(Faked):
         self.assertIn("was removed", self.out.getvalue())
 
 
-class Samples(Faked):
+class WithSite(Faked):
     book = page.book_of("kernel")
 
     def site(self, cpus: list[int], program: str = "") -> bare_metal.Site:
@@ -274,6 +275,8 @@ class Samples(Faked):
     def first_cpu(self) -> list[int]:
         return sorted(os.sched_getaffinity(0))[:1]
 
+
+class Samples(WithSite):
     def test_what_cannot_be_measured_is_told_with_the_reason(self) -> None:
         site = self.site([1, 2, 3])
         server = page.book_of("server")
@@ -349,8 +352,50 @@ class Samples(Faked):
                 each["ground"] = "bare metal"
         for plot in plots.all_plots(found):
             words = " ".join([plot.title, plot.y, plot.x, plot.caption, *(line.title for line in plot.lines)])
-            self.assertNotIn("nstruction", words.replace("misses per 1000 instructions", ""), plot.name)
+            self.assertNotIn("1000 ns", words, plot.name)
+            self.assertNotIn("nstruction", wording.STAYS.sub("", words), plot.name)
         self.assertFalse(wording.is_bare_metal({"kernel": {"flush64": {"ground": "instructions (icount)"}}}))
+
+
+class All(WithSite):
+    """`./run bench --bare-metal` from the loaded module to the report."""
+
+    def run_all(self, program: str) -> tuple[int, dict]:
+        site = self.site(self.first_cpu(), program)
+
+        @contextmanager
+        def loaded(quick: bool, yes: bool) -> Iterator[bare_metal.Site]:
+            self.assertEqual((quick, yes), (True, True))
+            yield site
+
+        with mock.patch.object(bare_metal, "site", loaded), \
+                mock.patch.object(bench_all, "SUBJECTS", {"kernel": ("indirect",)}):
+            status = bench_all.main(["--bare-metal", "--yes", "--quick", "--out", str(self.folder / "out")])
+        self.assertTrue((self.folder / "out/report.html").exists())
+        return status, json.loads((self.folder / "out/results.json").read_text())
+
+    def test_a_report_of_the_machine_itself(self) -> None:
+        keys = {name: {"pairs": [[1, 2]]} for name in self.book.keys}
+        keys["post_reap"] = keys["parked"] = {"values": [1]}
+        for name in ("breakeven_flush", "breakeven_wait"):
+            keys[name] = {"batches": {"1": [[1, 2]]}}
+        text = json.dumps({"results": keys, "errors": {}})
+        # One CPU is not enough for all of them, and of the server's program there is none.
+        status, found = self.run_all(f"echo '{text}' > $3")
+        self.assertEqual(status, 1)
+        self.assertEqual(found["results"]["kernel"]["flush64"]["ground"], f"bare metal, wall clock, Linux {RELEASE}")
+        self.assertEqual((found["machine"]["turbo"], found["quick"]), ("off", True))
+        self.assertEqual(found["left_out"]["kernel indirect"], "it needs 2 CPUs, there are 1")
+
+    def test_what_the_kernel_complains_of_meanwhile_is_a_failure(self) -> None:
+        tainted = self.folder / "root/proc/sys/kernel/tainted"
+        status, _ = self.run_all(f"echo 512 > {tainted}; exit 1")
+        self.assertEqual(status, 1)
+        self.assertIn("the kernel has complained", self.out.getvalue())
+
+    def test_yes_is_for_bare_metal_alone(self) -> None:
+        with redirect_stderr(io.StringIO()), self.assertRaises(SystemExit):
+            bench_all.main(["--yes"])
 
 
 class Guest(unittest.TestCase):
