@@ -74,12 +74,7 @@ def extras_of(subject: str, quick: bool) -> tuple[str, ...]:
 
 def keys_of(subject: str, extras: tuple[str, ...]) -> list[str]:
     """All keys, if extras are wanted too: the runner takes all only if none is named."""
-    if not extras:
-        return []
-    code = "import keys; print(*keys.BOOK.keys)"
-    listed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
-                            env={**os.environ, "PYTHONPATH": f"{HERE / subject}:{HERE}"})
-    return [*listed.stdout.split(), *extras]
+    return [*page.keys_of(subject), *extras] if extras else []
 
 
 def measure(subject: str, quick: bool, folder: Path, prefix: tuple[str, ...] = ()) -> tuple[dict, int]:

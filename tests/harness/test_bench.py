@@ -15,6 +15,7 @@ from paths import ROOT, HarnessError
 sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 
 # pylint: disable=wrong-import-position
+import all as bench_all  # noqa: E402
 import arithmetic  # noqa: E402
 import boot  # noqa: E402
 import compare  # noqa: E402
@@ -285,6 +286,17 @@ class Native(unittest.TestCase):
                          {"latency": "no samples: the program ended with status 3"})
         told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
         self.assertEqual(told.errors, {"latency": "no port"})
+class All(unittest.TestCase):
+    def test_extras_are_measured_besides_all_keys_and_are_there(self) -> None:
+        self.assertEqual(bench_all.keys_of("runtime", ()), [])
+        for subject, extras in bench_all.SUBJECTS.items():
+            if extras:
+                book = page.book_of(subject)
+                named = bench_all.keys_of(subject, extras)
+                self.assertEqual(named, [*book.keys, *extras])
+                self.assertEqual([name for name in named if name not in book], [])
+
+
 class Sides(unittest.TestCase):
     def test_the_report_names_both_sides_with_their_unit(self) -> None:
         figure = {"value": 2, "spread": [2, 2], "pairs": 3, "unit": "ratio", "ground": "here"}
