@@ -52,6 +52,11 @@ class Answer {
     if (end == HPE_OK) return true;
     return complete_ && llhttp_get_error_pos(&parser_) == bytes.data() + bytes.size();
   }
+  /// What take() did not accept.
+  [[nodiscard]] std::string_view rest(std::string_view taken) const {
+    const char* at = llhttp_get_error_pos(&parser_);
+    return at == nullptr ? taken : taken.substr(static_cast<std::size_t>(at - taken.data()));
+  }
   /// The connection ended, which is the end of an answer that does not say its length.
   void finish() { (void)llhttp_finish(&parser_); }
 
@@ -214,10 +219,11 @@ class Client {
       connection.answer.finish();
       if (!connection.answer.complete()) return lose(connection, broken(connection));
       connection.socket.reset();
-    } else if (!connection.answer.take({buffer_.data(), static_cast<std::size_t>(got)})) {
-      return lose(connection, Failure::wrong,
-                  connection.answer.text() + ", then \"" +
-                      printable({buffer_.data(), static_cast<std::size_t>(got)}) + '"');
+    } else if (const std::string_view bytes(buffer_.data(), static_cast<std::size_t>(got));
+               !connection.answer.take(bytes)) {
+      return lose(
+          connection, Failure::wrong,
+          connection.answer.text() + ", then \"" + printable(connection.answer.rest(bytes)) + '"');
     }
     if (connection.answer.complete()) finish(connection);
   }

@@ -46,7 +46,8 @@ bool Connection::serve_one() {
 
 Connection::Input Connection::read_request() {
   Clock::time_point begun{};
-  do {
+  for (;;) {  // until feed() says that it is complete: before, the parser speaks of the request
+              // before
     if (unparsed_.empty()) {
       const DeadlineScope limit(service_.options().idle_timeout);
       const ssize_t got = flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
@@ -57,13 +58,12 @@ Connection::Input Connection::read_request() {
       unparsed_ = {buffer_.data(), static_cast<std::size_t>(got)};
     }
     unparsed_.remove_prefix(parser_.feed(unparsed_));
-    if (parser_.complete()) break;
+    if (parser_.complete()) return Input::request;
     // The socket's time limit starts anew with every byte; this one does not.
     const auto now = Clock::now();
     if (begun == Clock::time_point{}) begun = now;
     if (now - begun > service_.options().request_timeout) return Input::timed_out;
-  } while (!parser_.complete());
-  return Input::request;
+  }
 }
 
 bool Connection::send_answer(Answer answer) {
@@ -106,6 +106,7 @@ void Connection::linger() const {
   std::size_t taken = 0;
   while (taken < kLingerBytes && Clock::now() < end) {
     const ssize_t got = flexsc::recv(socket_.get(), dropped.data(), dropped.size(), 0);
+    if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return;
     taken += static_cast<std::size_t>(got);
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Many clients, slow clients, clients that vanish; time limits, exhaustion and stopping.
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <chrono>
@@ -68,6 +70,26 @@ TEST_P(Lifecycle, ClientsThatVanishDoNoHarm) {
   }
   Client client(port());
   EXPECT_TRUE(client.get("/big.bin").body == pattern(kBig));
+}
+
+// A call on a socket with a time limit ends with EINTR when its process goes on after it was
+// stopped. The request before was then answered a second time.
+TEST_P(Lifecycle, AServerThatWasStoppedAndGoesOnAnswersEachRequestOnce) {
+  ServerProcess server(GetParam(), site_root());
+  Client client(server.port());
+  const std::string small = pattern(kSmall);
+  const std::string page = pattern(kPage);
+  for (int i = 0; i < 10; ++i) {
+    const bool even = i % 2 == 0;
+    // The other file than last time, so that an answer of then is not taken for this one.
+    ASSERT_TRUE(client.get(even ? "/small.txt" : "/page.html").body == (even ? small : page)) << i;
+    server.signal(SIGSTOP);
+    siginfo_t stopped{};
+    ASSERT_EQ(::waitid(P_ALL, 0, &stopped, WSTOPPED), 0);
+    server.signal(SIGCONT);
+  }
+  EXPECT_EQ(server.stop().exit_code, 0);
+  EXPECT_EQ(server.stats()["requests"], 10);
 }
 
 TEST_P(Lifecycle, SilenceEndsAConnectionAndAHalfRequestIsTold) {

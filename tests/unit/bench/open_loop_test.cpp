@@ -243,6 +243,19 @@ TEST(OpenLoop, WhatIsNotTheRightAnswerIsWrong) {
   }
 }
 
+TEST(OpenLoop, ItIsToldWhatCameInsteadOfTheRightAnswer) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "status 404, 2 bytes"},
+      {std::string(kRight) + "more\r\n", "status 200, 2 bytes, then \"more\""},
+      {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+       "status 200, 0 bytes, not complete, then \"x\""},
+  };
+  for (const auto& [bytes, told] : cases) {
+    Simulation server(all_but(3, {.bytes = bytes}));
+    EXPECT_EQ(run_open_loop(server, regular(10)).first_wrong, told);
+  }
+}
+
 TEST(OpenLoop, AnAnswerMayEndWithItsConnection) {
   const Reply until_end{.bytes = "HTTP/1.1 200 OK\r\n\r\nok", .closes = true};
   const Reply closing{
