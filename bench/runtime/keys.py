@@ -14,11 +14,12 @@ NGINX = "1 (nginx)"
 # The first side of a key is ours. A ratio is the other's time by ours. What is not here is measured by
 # the program that compares servers.
 SIDES = {"switch": "boost", "spawn": "boost", "spawn_thread": "threads", "mutex": "boost",
-         "timers": "boost", "parked_bytes": None}
+         "timers": "boost", "parked_bytes": None, "parked_million": None}
 OTHERS = {"boost": BOOST, "threads": "std::thread"}
 # In what each side of a pair is.
 SIDE_UNITS = {"switch": "ns per yield", "spawn": "ns per fiber", "spawn_thread": "ns per fiber or thread",
               "mutex": "ns per lock", "timers": "ns per wait"}
+BESIDE = ("parked_bytes",)  # Boost.Fiber is measured too, and told of
 
 
 def _times(samples: dict) -> arithmetic.Figure:
@@ -36,6 +37,8 @@ KEYS: dict[str, Key] = {key.name: key for key in (
         "ratio", WALL, _times, at_least(2, 4), "1 (Boost.Fiber)", 6),
     Key("parked_bytes", "resident bytes of each of 200,000 parked fibers", "bytes", MEMORY,
         arithmetic.count, at_most(6 * 1024, 4.5 * 1024), "above 8192 (a stack and a descriptor)", 15),
+    Key("parked_million", "the same of a million", "bytes", MEMORY, arithmetic.count,
+        at_most(6 * 1024, 4.5 * 1024), "-", 30),
     Key("timers", f"100,000 timed waits begun and ended early, as many times faster than {BOOST}",
         "ratio", ONE_THREAD, _times, at_least(3, 10), "1 (Boost.Fiber)", 20),
     Key("http50_uring", "requests per second, fibers on engine uring against nginx, one CPU each, 50 "

@@ -2,7 +2,10 @@
 // Resident memory of fibers that are parked, all of it: stacks, control blocks, what malloc keeps.
 #include <unistd.h>
 
+#include <boost/fiber/all.hpp>
 #include <cstdio>
+#include <mutex>
+#include <new>
 #include <stdexcept>
 
 #include "flexsc/latch.hpp"
@@ -12,6 +15,7 @@ namespace flexsc::bench {
 namespace {
 
 constexpr std::size_t kFibers = 200'000;
+constexpr std::size_t kMillion = 1'000'000;
 
 double resident_bytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "re");
@@ -23,14 +27,14 @@ double resident_bytes() {
   return static_cast<double>(resident) * static_cast<double>(::sysconf(_SC_PAGESIZE));
 }
 
-void ours(::benchmark::State& state) {
+void park(::benchmark::State& state, std::size_t count) {
   double bytes = 0;
   measure(state, [&](Stopwatch& watch) {
     Runtime runtime(options(1));
     std::vector<Fiber> fibers;
-    fibers.reserve(kFibers);
-    for (std::size_t i = 0; i < kFibers; ++i) fibers.emplace_back();  // the handles do not count
-    Latch parked(kFibers);
+    fibers.reserve(count);
+    for (std::size_t i = 0; i < count; ++i) fibers.emplace_back();  // the handles do not count
+    Latch parked(count);
     Latch end(1);
     watch.start();
     const double before = resident_bytes();
@@ -41,7 +45,7 @@ void ours(::benchmark::State& state) {
       });
     }
     parked.wait();
-    bytes = (resident_bytes() - before) / static_cast<double>(kFibers);
+    bytes = (resident_bytes() - before) / static_cast<double>(count);
     watch.stop();
     end.count_down();
     for (Fiber& fiber : fibers) fiber.join();
@@ -49,7 +53,57 @@ void ours(::benchmark::State& state) {
   state.counters["bytes"] = bytes;
 }
 
+void ours(::benchmark::State& state) {
+  park(state, kFibers);
+}
+
+void million(::benchmark::State& state) {
+  park(state, kMillion);
+}
+
+/// As many as it can, with the stacks that it has if nobody asks for others.
+void boosts(::benchmark::State& state) {
+  double bytes = 0;
+  std::size_t count = 0;
+  measure(state, [&](Stopwatch& watch) {
+    pinned(cpus(1)[0], [&] {
+      std::vector<boost::fibers::fiber> fibers(kFibers);
+      boost::fibers::mutex mutex;
+      boost::fibers::condition_variable ended;
+      bool end = false;
+      std::size_t parked = 0;
+      watch.start();
+      const double before = resident_bytes();
+      for (; count < kFibers; ++count) {
+        try {
+          fibers[count] = boost::fibers::fiber([&] {
+            std::unique_lock lock(mutex);
+            ++parked;
+            ended.wait(lock, [&] { return end; });
+          });
+        } catch (const std::bad_alloc&) {
+          break;
+        }
+      }
+      // The fibers that run meanwhile change it. NOLINTNEXTLINE(bugprone-infinite-loop)
+      while (parked != count) boost::this_fiber::yield();
+      bytes = (resident_bytes() - before) / static_cast<double>(count);
+      watch.stop();
+      {
+        const std::scoped_lock lock(mutex);
+        end = true;
+      }
+      ended.notify_all();
+      for (std::size_t i = 0; i < count; ++i) fibers[i].join();
+    }).join();
+  });
+  state.counters["bytes"] = bytes;
+  state.counters["fibers"] = static_cast<double>(count);
+}
+
 FLEXSC_BENCHMARK("parked_bytes/flexsc", ours, kFibers);
+FLEXSC_BENCHMARK("parked_million/flexsc", million, kMillion);
+FLEXSC_BENCHMARK("parked_bytes/boost", boosts, kFibers);
 
 }  // namespace
 }  // namespace flexsc::bench

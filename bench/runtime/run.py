@@ -24,14 +24,20 @@ PAIRS = 15
 QUICK_PAIRS = 2
 MEMORY_SAMPLES = 3
 LIMIT_SECONDS = 300
+MILLION_GIGABYTES = 6
+
+
+def available_gigabytes() -> float:
+    return next(int(line.split()[1]) / 1e6 for line in open("/proc/meminfo", encoding="ascii")
+                if line.startswith("MemAvailable:"))
 
 
 def ground(key: figures.Key) -> str:
     return f"{key.ground}, {os.cpu_count()} CPUs, Linux {os.uname().release}"
 
 
-def sample(name: str, side: str) -> float:
-    """In ns or bytes, from a process of its own: neither side finds what the other has left."""
+def sample(name: str, side: str) -> dict:
+    """From a process of its own: neither side finds what the other has left."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sample.json"
         done = subprocess.run(
@@ -43,7 +49,13 @@ def sample(name: str, side: str) -> float:
         found = json.loads(file.read_text())["benchmarks"]
     if len(found) != 1:
         raise HarnessError(f"{name}/{side} gave {len(found)} samples")
-    return found[0].get("bytes", found[0]["real_time"] / found[0]["operations"])
+    return found[0]
+
+
+def value(name: str, side: str) -> float:
+    """In ns per operation, or bytes."""
+    found = sample(name, side)
+    return found["bytes"] if "bytes" in found else found["real_time"] / found["operations"]
 
 
 def served(name: str, quick: bool) -> dict:
@@ -65,11 +77,22 @@ def measure(name: str, quick: bool) -> dict:
     """What the arithmetic takes: pairs of neighbours in time, or values."""
     if name not in keys.SIDES:
         return served(name, quick)
+    if name == "parked_million" and available_gigabytes() < MILLION_GIGABYTES:
+        raise HarnessError(f"parked_million: this machine has no {MILLION_GIGABYTES} GB of free memory")
     pairs = QUICK_PAIRS if quick else PAIRS
     other = keys.SIDES[name]
     if other is None:
-        return {"values": [sample(name, "flexsc") for _ in range(min(pairs, MEMORY_SAMPLES))]}
-    return {"pairs": [[sample(name, "flexsc"), sample(name, other)] for _ in range(pairs)]}
+        values = [value(name, "flexsc") for _ in range(min(pairs, MEMORY_SAMPLES))]
+        return {"values": values, "about": beside(name)}
+    return {"pairs": [[value(name, "flexsc"), value(name, other)] for _ in range(pairs)]}
+
+
+def beside(name: str) -> dict[str, str]:
+    """What Boost.Fiber takes, which may not get as far."""
+    if name not in keys.BESIDE:
+        return {}
+    boost = sample(name, "boost")
+    return {f"with {keys.BOOST}": f"{boost['bytes']:,.0f} each of {boost['fibers']:,.0f}"}
 
 
 def named_sides(name: str) -> dict[str, object]:
