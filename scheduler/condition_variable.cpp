@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "flexsc/condition_variable.hpp"
 
+#include <algorithm>
+#include <limits>
+
 #include "flexsc/call_scope.hpp"
 #include "waiter.hpp"
 
 namespace flexsc {
 
 using detail::Wake;
+
+namespace {
+
+/// Waiters that are taken off before they are woken: few enough to be in the cache still.
+constexpr std::size_t kWakeBatch = 32;
+
+}  // namespace
 
 void ConditionVariable::notify_one() noexcept {
   detail::interleave();
@@ -20,12 +30,22 @@ void ConditionVariable::notify_one() noexcept {
 
 void ConditionVariable::notify_all() noexcept {
   detail::interleave();
-  detail::WaitNode* first = nullptr;
-  {
-    const std::scoped_lock guard(waiters_.guard);
-    first = waiters_.take_all();
+  std::size_t left = std::numeric_limits<std::size_t>::max();
+  bool more = true;
+  while (more) {
+    detail::WaitNode* first = nullptr;
+    {
+      const std::scoped_lock guard(waiters_.guard);
+      left = std::min(left, waiters_.size());  // who comes while we are at it is not meant
+      const std::size_t batch = std::min(left, kWakeBatch);
+      first = waiters_.take(batch);
+      left -= batch;
+      more = left > 0 && !waiters_.empty();
+    }
+    // If that were the last ones, nothing of *this from here on, as in Mutex::unlock(). If not, the
+    // others still wait to be notified, so it is not destroyed before they are.
+    wake_chain(first);
   }
-  wake_chain(first);  // nothing of *this from here on, as in Mutex::unlock()
 }
 
 bool ConditionVariable::wait_any(const AnyLock& lock, detail::Deadline until) {

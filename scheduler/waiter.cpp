@@ -146,6 +146,7 @@ void WaitList::push(WaitNode& node) noexcept {
   node.next = nullptr;
   (tail_ != nullptr ? tail_->next : head_) = &node;
   tail_ = &node;
+  ++size_;
 }
 
 void WaitList::push_front(WaitNode& node) noexcept {
@@ -155,6 +156,7 @@ void WaitList::push_front(WaitNode& node) noexcept {
   node.next = head_;
   (head_ != nullptr ? head_->previous : tail_) = &node;
   head_ = &node;
+  ++size_;
 }
 
 WaitNode* WaitList::pop() noexcept {
@@ -165,10 +167,12 @@ WaitNode* WaitList::pop() noexcept {
   return nullptr;
 }
 
-WaitNode* WaitList::take_all() noexcept {
+WaitNode* WaitList::take(std::size_t most) noexcept {
   WaitNode* first = nullptr;
   WaitNode** end = &first;
-  while (WaitNode* node = pop()) {
+  for (; most > 0; --most) {
+    WaitNode* node = pop();
+    if (node == nullptr) break;
     *end = node;
     end = &node->next;
   }
@@ -179,6 +183,7 @@ WaitNode* WaitList::take_all() noexcept {
 void WaitList::remove(WaitNode& node) noexcept {
   if (!node.queued) return;
   node.queued = false;
+  --size_;
   (node.previous != nullptr ? node.previous->next : head_) = node.next;
   (node.next != nullptr ? node.next->previous : tail_) = node.previous;
 }

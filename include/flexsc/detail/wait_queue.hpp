@@ -4,6 +4,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <limits>
 #include <mutex>
 
 namespace flexsc::detail {
@@ -25,16 +27,21 @@ class WaitList {
   /// ended otherwise are taken off on the way. The caller owes it Waiter::wake(), after it
   /// has let the guard go.
   [[nodiscard]] WaitNode* pop() noexcept;
-  /// All of them, as a chain by WaitNode::next, the longest waiting first.
-  [[nodiscard]] WaitNode* take_all() noexcept;
+  /// At most so many, as a chain by WaitNode::next, the longest waiting first.
+  [[nodiscard]] WaitNode* take(std::size_t most) noexcept;
+  [[nodiscard]] WaitNode* take_all() noexcept {
+    return take(std::numeric_limits<std::size_t>::max());
+  }
   /// Takes it off if it is still there.
   void remove(WaitNode& node) noexcept;
   [[nodiscard]] WaitNode* front() const noexcept { return head_; }
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
   WaitNode* head_ = nullptr;
   WaitNode* tail_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 /// With its guard, which protects the list and the object's own state. It is held for a few
