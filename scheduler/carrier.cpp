@@ -166,7 +166,7 @@ bool Carrier::run_round() noexcept {
   return true;
 }
 
-void Carrier::begin_round() noexcept {
+[[gnu::always_inline]] inline void Carrier::begin_round() noexcept {
   ++rounds_;
   made_alone_ = 0;
   // relaxed: an estimate; pop_fresh() finds out under the lock.
@@ -180,14 +180,14 @@ void Carrier::begin_round() noexcept {
 
 /// Whether a fiber that leaves may begin the next round, without the way over the loop: nothing
 /// there waits for its turn, and it has had one not long ago.
-bool Carrier::may_go_on() const noexcept {
+inline bool Carrier::may_go_on() const noexcept {
   return rounds_inside_ < kRoundsInside && timers_.empty() && channel_->in_flight() == 0 &&
          inbox_.seems_empty() && cancels_.seems_empty();
 }
 
 /// Fresh fibers first: they have waited since before this round, as the ready ones have,
 /// and neither can keep the other from running.
-inline FiberControl* Carrier::next_in_round() noexcept {
+[[gnu::always_inline]] inline FiberControl* Carrier::next_in_round() noexcept {
   while (fresh_budget_ > 0) {
     --fresh_budget_;
     if (FiberControl* fiber = pop_fresh()) return fiber;
@@ -202,7 +202,7 @@ inline FiberControl* Carrier::next_in_round() noexcept {
 /// Of many fibers each is out of the caches when its turn comes, and its stack out of the TLB: gets
 /// what is needed to resume those that have their turn soon. The page of a stack has to be read, as
 /// processors may drop a prefetch that misses the TLB; so one fiber later its lines are prefetched.
-inline void Carrier::fetch_ahead() const noexcept {
+[[gnu::noinline]] void Carrier::fetch_ahead() const noexcept {
   const auto touch = [](const void* at) {
     // NOLINTNEXTLINE(hicpp-no-assembler): nobody waits for the value
     asm volatile("movzbl (%0), %%eax" ::"r"(at) : "rax");
@@ -276,7 +276,7 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
 }
 
 /// Which fiber runs after the one that leaves, or null: the loop.
-inline FiberControl* Carrier::next_after(FiberControl& self) noexcept {
+[[gnu::always_inline]] inline FiberControl* Carrier::next_after(FiberControl& self) noexcept {
   FLEXSC_EXPECT(current_ == &self && self.state != FiberState::running &&
                 self.state != FiberState::fresh);
   if (self.stack.examined) [[unlikely]]

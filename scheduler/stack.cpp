@@ -85,12 +85,6 @@ bool Stack::intact() const noexcept {
          std::equal(kCanary.begin(), kCanary.end(), reinterpret_cast<const std::uint64_t*>(bottom));
 }
 
-void Stack::belongs_to(FiberRecord* fiber) const noexcept {
-  auto& owner = *reinterpret_cast<FiberRecord**>(top() - kOwnerBelowTop);
-  // release: whoever reads our memory finds the record whole.
-  std::atomic_ref(owner).store(fiber, std::memory_order_release);
-}
-
 // It reads frames of functions that AddressSanitizer has put red zones into.
 [[gnu::no_sanitize_address]] std::size_t Stack::high_water() const {
   // Pages that were never touched are not there; and reading one would make it be there.

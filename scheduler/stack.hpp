@@ -37,7 +37,11 @@ struct alignas(16) Stack {
   /// Where frames begin: below the words for those who look from outside.
   [[nodiscard]] std::byte* begin() const noexcept { return top() - kReserved; }
   /// Says which fiber has it, or none.
-  void belongs_to(FiberRecord* fiber) const noexcept;
+  void belongs_to(FiberRecord* fiber) const noexcept {
+    auto& owner = *reinterpret_cast<FiberRecord**>(top() - kOwnerBelowTop);
+    // release: whoever reads our memory finds the record whole.
+    std::atomic_ref(owner).store(fiber, std::memory_order_release);
+  }
   /// False when something has written over the end of an unguarded stack.
   [[nodiscard]] bool intact() const noexcept;
   /// How much of it has been in use at the most. @throws std::system_error
