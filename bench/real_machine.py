@@ -140,7 +140,7 @@ def may_load(host: Host, user: int) -> list[Check]:
                     "" if user == 0 else "run it as root: only root loads modules", user != 0)]
     supported = bool(SUPPORTED.match(release))
     checks.append(Check("kernel", release, "" if supported else
-                        "supported are Debian's 6.1 (Debian 12) and 6.12 (Debian 13)", not supported))
+                        "supported are Debian's kernels 6.1 and 6.12", not supported))
     built = (host.headers / "Makefile").exists()
     checks.append(Check("headers", str(host.headers) if built else "none", "" if built else
                         f"apt install linux-headers-{release}", not built))
