@@ -417,7 +417,7 @@ class Guest(unittest.TestCase):
                 lines.append(" ".join(site.words(program, ground.cpus, f"/out/{file}", names)))
         with tempfile.TemporaryDirectory() as folder:
             payload = initramfs.Payload(" && ".join(lines), module=kmod.build(kernel))
-            run = boot.Run("harness-bare-metal", qemu.Machine(kernel, 4), payload, 240, Path(folder), quiet=True)
+            run = boot.Run("harness-bare-metal", qemu.Machine(kernel, 4), payload, 600, Path(folder), quiet=True)
             outcome = boot.boot(run)
             self.assertEqual((outcome.status, outcome.problems), (0, []), outcome.log)
             for file, names in wanted:
