@@ -41,19 +41,19 @@ def macros() -> Path:
     return path
 
 
-def unread(path: Path) -> list[str]:
+def unread(path: Path, macro_file: Path) -> list[str]:
     """Parts of a file that coccinelle cannot parse, and would pass over in silence."""
-    parsed = tool("spatch", "--macro-file", str(macros()), "--parse-c", str(path)).stdout
+    parsed = tool("spatch", "--macro-file", str(macro_file), "--parse-c", str(path)).stdout
     return [f"{path.name}: coccinelle cannot read: {line.removeprefix('BAD:!!!!!').strip()}"
             for line in parsed.splitlines() if line.startswith("BAD")
             and not UNREADABLE.search(line)]
 
 
-def apply(script: Path, folder: Path) -> list[str]:
+def apply(script: Path, folder: Path, macro_file: Path) -> list[str]:
     """What one semantic patch finds in the C files below a folder."""
     options = OPTIONS.search(script.read_text())
     result = tool("spatch", "--very-quiet", "-D", "report", "--no-show-diff",
-                  "--macro-file", str(macros()), "--cocci-file", str(script),
+                  "--macro-file", str(macro_file), "--cocci-file", str(script),
                   *(options[1].split() if options else []), "--dir", str(folder))
     found = [line for line in result.stdout.splitlines() if FOUND.match(line)]
     if result.returncode and not found:
@@ -64,9 +64,10 @@ def apply(script: Path, folder: Path) -> list[str]:
 def check(folder: Path) -> list[str]:
     """All that the semantic patches find there, and what they cannot read."""
     sources = sorted(folder.glob("*.c"))
+    macro_file = macros()  # once, and before it is read
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lists = [*pool.map(unread, sources),
-                 *pool.map(lambda script: apply(script, folder), scripts())]
+        lists = [*pool.map(lambda path: unread(path, macro_file), sources),
+                 *pool.map(lambda script: apply(script, folder, macro_file), scripts())]
     return [problem.replace(f"{ROOT}/", "") for problems in lists for problem in problems]
 
 
