@@ -16,8 +16,9 @@ namespace {
 
 class ThreadsTransport final : public Transport {
  public:
-  ThreadsTransport(WorkerPools pools, std::shared_ptr<PoolClient> client)
-      : pools_(std::move(pools)), client_(std::move(client)) {}
+  /// `shared`: no worker has a CPU on which the channel's thread does not run.
+  ThreadsTransport(WorkerPools pools, std::shared_ptr<PoolClient> client, bool shared)
+      : pools_(std::move(pools)), client_(std::move(client)), shared_(shared) {}
   ThreadsTransport(const ThreadsTransport&) = delete;
   ThreadsTransport& operator=(const ThreadsTransport&) = delete;
   ~ThreadsTransport() override {
@@ -54,10 +55,13 @@ class ThreadsTransport final : public Transport {
   }
 
   void notify() override { client_->parker.notify(); }
+  /// A worker's crossing is one too, and to get there takes a switch of threads.
+  [[nodiscard]] bool makes_quick_calls() const noexcept override { return shared_; }
 
  private:
   WorkerPools pools_;
   std::shared_ptr<PoolClient> client_;
+  const bool shared_;
   ForkGuard fork_;
 };
 
@@ -109,8 +113,8 @@ std::unique_ptr<Channel> ThreadsEngine::make_channel() {
   const Pages pages = client->pages;
   add_client(client);
   return std::make_unique<PagedChannel>(
-      std::make_unique<ThreadsTransport>(pools_, std::move(client)), pages,
-      static_cast<unsigned>(pools_.size()), policy());
+      std::make_unique<ThreadsTransport>(pools_, std::move(client), options_.help == Help::always),
+      pages, static_cast<unsigned>(pools_.size()), policy());
 }
 
 EngineStats ThreadsEngine::stats() const {

@@ -37,7 +37,8 @@ enum class EngineKind {
 
 /// Whether a thread that waits on a channel executes what it has posted itself, in the crossing
 /// that it makes anyway, as far as that does not sleep; the rest is left to the workers. Right
-/// where waiting threads and workers share their CPUs. Only engine `kernel` can do it.
+/// where waiting threads and workers share their CPUs. Only engine `kernel` can do it; engine
+/// `threads` makes calls that wait for nobody at once in its place.
 enum class Help : std::uint8_t {
   automatic,  ///< a Runtime helps if its carriers' CPUs cover those of all pools and none has a
               ///< scheduling of its own; other users do not

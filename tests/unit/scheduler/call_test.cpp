@@ -348,5 +348,33 @@ TEST(DirectCrossingsTest, CountsCallsOfPlainThreadsAlsoOfEndedOnes) {
   EXPECT_EQ(direct_crossings() - before, 7U);
 }
 
+// With others ready, so that the calls are not those of a fiber that is alone.
+TEST(QuickCallTest, AreMadeAtOnceWhereThreadsShareTheCarriersCpus) {
+  for (const Help help : {Help::always, Help::never}) {
+    RuntimeOptions options = test::options_for(EngineKind::threads, 1);
+    options.engine.help = help;
+    Runtime runtime(options);
+    const auto body = [] {
+      for (int i = 0; i < 10; ++i) {
+        (void)flexsc::lseek(STDIN_FILENO, 0, SEEK_CUR);
+        this_fiber::yield();
+      }
+    };
+    test::in_fiber(runtime, [&] {
+      Fiber one = runtime.spawn(body);
+      Fiber two = runtime.spawn(body);
+      one.join();
+      two.join();
+    });
+    const ChannelStats& calls = runtime.stats().channels;
+    EXPECT_EQ(calls.reaped, calls.posted);
+    if (help == Help::always) {
+      EXPECT_EQ(calls.direct, 20U);
+    } else {
+      EXPECT_LT(calls.direct, 20U);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace flexsc
