@@ -218,7 +218,7 @@ inline bool Carrier::may_go_on() const noexcept {
     __builtin_prefetch(record + at, 1);
 }
 
-/// The same where the user's order decides: of what is ready when it is asked.
+/// next_in_round() where the user's order decides: of what is ready when it is asked.
 FiberControl* Carrier::next_in_order() noexcept {
   if (order_budget_ == 0) return nullptr;
   --order_budget_;
@@ -378,6 +378,7 @@ inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
   if (fiber.joiner != nullptr && (found & fiber_end::announced) == 0) {
     // No locked instruction: the handle is in the joiner's hands, so there is no detach(), and
     // nobody who cancels: who does that must know that the fiber is still there, which ends here.
+    // release: what the fiber did, for whoever looks; pairs with the acquire in Waiter::joins().
     fiber.end.store(fiber_end::ended, std::memory_order_release);
     dead_told_ = true;
     tell_joiner_here(fiber);

@@ -149,10 +149,11 @@ bool Mutex::wait_for_it(const void* me, Deadline until) {
 
 void Mutex::unlock() {
   const std::uintptr_t me = word_of(caller_identity());
-  std::uintptr_t found = me;
+  std::uintptr_t found = owner_.load(std::memory_order_relaxed);
   // Or until the next owner has said where it is, a fiber that wants it would take it for one of
   // this carrier, and not look a second time.
-  if (owned()) place_.store(nullptr, std::memory_order_relaxed);
+  if ((found & ~kWaited) == me) place_.store(nullptr, std::memory_order_relaxed);
+  found = me;
   // release: what the owner did, for the next; pairs with the acquire of the lockers.
   if (owner_.compare_exchange_strong(found, 0, std::memory_order_release,
                                      std::memory_order_relaxed)) {

@@ -87,6 +87,18 @@ TEST(CancelTest, EndsEveryWait) {
   expect_cancellable([&] { this_fiber::sleep_for(hours(1)); });
 }
 
+/// A join of `worker`, which ends once `go` is set, is cancelled and made again.
+template <class Flag>
+void expect_join_cancelled(Fiber& joiner, Fiber& worker, Flag& go) {
+  joiner.cancel();
+  EXPECT_TRUE(cancelled(joiner));
+  EXPECT_TRUE(worker.joinable());
+  EXPECT_FALSE(worker.join_for(milliseconds(1)));
+  go = true;
+  EXPECT_TRUE(worker.join_for(hours(1)));
+  EXPECT_FALSE(worker.joinable());
+}
+
 TEST(CancelTest, EndsAJoinAndTheFiberStaysJoinable) {
   Runtime runtime(carriers(2));
   std::atomic<bool> go{false};
@@ -99,13 +111,7 @@ TEST(CancelTest, EndsAJoinAndTheFiberStaysJoinable) {
     worker.join();
   });
   while (!there) std::this_thread::yield();
-  joiner.cancel();
-  EXPECT_TRUE(cancelled(joiner));
-  EXPECT_TRUE(worker.joinable());
-  EXPECT_FALSE(worker.join_for(milliseconds(1)));
-  go = true;
-  EXPECT_TRUE(worker.join_for(hours(1)));
-  EXPECT_FALSE(worker.joinable());
+  expect_join_cancelled(joiner, worker, go);
 }
 
 // Where the joiner and the fiber are bound to one carrier the joiner is kept elsewhere.
@@ -118,13 +124,7 @@ TEST(CancelTest, EndsAJoinOnTheSameCarrier) {
     });
     Fiber joiner = runtime.spawn([&] { worker.join(); });
     this_fiber::yield();
-    joiner.cancel();
-    EXPECT_TRUE(cancelled(joiner));
-    EXPECT_TRUE(worker.joinable());
-    EXPECT_FALSE(worker.join_for(milliseconds(1)));
-    go = true;
-    EXPECT_TRUE(worker.join_for(hours(1)));
-    EXPECT_FALSE(worker.joinable());
+    expect_join_cancelled(joiner, worker, go);
   });
 }
 
