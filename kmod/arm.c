@@ -5,8 +5,11 @@
  * when the file says that it is ready.
  */
 #include <linux/file.h>
+#include <linux/net.h>
 #include <linux/poll.h>
 #include <linux/timer.h>
+#include <net/sock.h>
+#include <asm/unistd.h>
 
 #include "compat.h"
 #include "flexsc.h"
@@ -14,22 +17,24 @@
 #include "trace.h"
 
 /*
- * What an operation waits for has come: if it waits, somebody is told. op and
- * its client stay meanwhile: whoever owns op now first waits, in
- * flexsc_op_unarm(), for the caller of this to be out of it.
+ * What an operation waits for has come: if it waits, somebody is told. Whether
+ * it had not come before. op and its client stay meanwhile: whoever owns op now
+ * first waits, in flexsc_op_unarm(), for the caller of this to be out of it.
  */
-static void op_fire(struct flexsc_op *op)
+static bool op_fire(struct flexsc_op *op)
 {
 	struct flexsc_client *client = op->client;
 	struct flexsc_pool *pool = op->pool;
 	unsigned long flags;
-	bool ready;
+	bool waited, ready;
 
 	raw_spin_lock_irqsave(&client->ops_lock, flags);
+	waited = op->state == FLEXSC_OP_ARMED || op->state == FLEXSC_OP_ARMING;
 	ready = flexsc_op_fire_locked(op);
 	raw_spin_unlock_irqrestore(&client->ops_lock, flags);
 	if (ready)
 		flexsc_client_ready(client, pool);
+	return waited;
 }
 
 /*
@@ -42,19 +47,26 @@ static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
 		container_of(entry, struct flexsc_op_wait, entry);
 	struct flexsc_op *op = wait->op;
 	__poll_t events = key_to_poll(key);
+	bool taken;
 
 	/* No events: the file does not say which. */
 	if (events && !(events & (op->events | FLEXSC_EVENTS_ALWAYS | POLLFREE)))
 		return 0;
 	/* To take it out of this queue, its owner needs the lock we are under. */
-	op_fire(op);
-	if (unlikely(events & POLLFREE)) {
-		/* The queue itself goes, when we are out of it. */
+	taken = op_fire(op);
+	if (taken)
+		op->woken = true;
+	if (taken || unlikely(events & POLLFREE)) {
+		/*
+		 * Nothing that comes now is of interest to it; and with POLLFREE
+		 * the queue itself goes, when we are out of it.
+		 */
 		list_del_init(&entry->entry);
 		/* Last: op may be freed then. Pairs with flexsc_op_unarm(). */
 		smp_store_release(&wait->head, NULL);
 	}
-	return 0;
+	/* An exclusive wake-up that was not, is somebody else's. */
+	return taken;
 }
 
 /* The socket's time limit is over: the owner looks again. In a softirq. */
@@ -83,7 +95,48 @@ static void op_queue(struct file *file, struct wait_queue_head *head,
 	wait->op = op;
 	wait->head = head;
 	init_waitqueue_func_entry(&wait->entry, op_wake);
-	add_wait_queue(head, &wait->entry);
+	if (op->exclusive)
+		add_wait_queue_exclusive(head, &wait->entry);
+	else
+		add_wait_queue(head, &wait->entry);
+}
+
+/*
+ * Whether the call, if a thread made it, would wait so that of several threads
+ * one is woken for what comes, because one alone can have it: a connection or a
+ * datagram (inet_csk_wait_for_connect(), __skb_wait_for_more_packets()). Only
+ * for families that wake somebody for each.
+ */
+static bool waits_exclusively(const struct flexsc_op *op)
+{
+	const struct flexsc_op_call *member = &op->calls[op->pos];
+	const struct socket *sock = sock_from_file(op->file);
+
+	if (!sock || !sock->sk || !(member->traits & FLEXSC_CALL_IN))
+		return false;
+	if (sock->sk->sk_family != AF_INET && sock->sk->sk_family != AF_INET6 &&
+	    sock->sk->sk_family != AF_UNIX)
+		return false;
+	return sock->type == SOCK_DGRAM || member->call.nr == __NR_accept ||
+	       member->call.nr == __NR_accept4;
+}
+
+/*
+ * An operation ends that may have been woken for something which it did not
+ * take: the next one that waits for the file is.
+ */
+void flexsc_op_pass_on(const struct flexsc_op *op)
+{
+	const struct socket *sock = sock_from_file(op->file);
+	struct socket_wq *queue;
+
+	if (!op->exclusive || !op->woken || !sock->sk)
+		return;
+	rcu_read_lock();
+	queue = rcu_dereference(sock->sk->sk_wq);
+	if (skwq_has_sleeper(queue))
+		wake_up_interruptible_poll(&queue->wait, op->events);
+	rcu_read_unlock();
 }
 
 /* Takes an operation that the caller owns out of the queues of its file. */
@@ -120,6 +173,8 @@ enum flexsc_armed flexsc_op_arm(struct flexsc_op *op)
 	__poll_t mask;
 
 	op->unarmable = false;
+	op->exclusive = waits_exclusively(op);
+	op->woken = false;
 	raw_spin_lock_irq(&client->ops_lock);
 	op->state = FLEXSC_OP_ARMING;
 	raw_spin_unlock_irq(&client->ops_lock);

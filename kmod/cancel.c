@@ -252,6 +252,11 @@ static bool is_claimed(const struct cancel_request *request)
 	helper = smp_load_acquire(&client->helper);
 	if (atomic_read(&client->quick_helpers))
 		claimed = true;
+	/* Of a chain, the entry that it has come to is not the one that is claimed. */
+	if (!claimed && helper && request->by_fd) {
+		/* Pairs with the release at the chain's end. */
+		claimed = smp_load_acquire(&helper->in_chain);
+	}
 	if (!claimed && helper)
 		claimed = has_claimed(request, helper) ||
 			  runs(request, helper, &id);

@@ -14,55 +14,43 @@
 
 #define NR_ARGS 6
 
-static unsigned long *argument(struct pt_regs *regs, unsigned int i)
-{
-	static const u8 place[NR_ARGS] = {
-		offsetof(struct pt_regs, di),  offsetof(struct pt_regs, si),
-		offsetof(struct pt_regs, dx),  offsetof(struct pt_regs, r10),
-		offsetof(struct pt_regs, r8),  offsetof(struct pt_regs, r9),
-	};
-
-	return (void *)regs + place[i];
-}
-
-/* Fills a call with the entry's, by reads of each field once, and checks it. */
+/* Reads each field of an entry once, and checks them. */
 static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 		     s64 *deadline)
 {
 	const struct flexsc_entry *entry =
 		&op->client->pages[op->page][op->bit + pos];
 	struct flexsc_op_call *member = &op->calls[pos];
-	struct flexsc_call *call = &member->call;
 	bool last = pos + 1 == op->nr_calls;
 	u64 head = flexsc_head_read(entry);
 	unsigned int i;
 
-	flexsc_call_init(call);
-	call->nr = (u32)head;
-	flexsc_args_read(&call->regs, entry);
+	member->call.nr = (u32)head;
+	flexsc_args_read(&member->call.regs, entry);
 	member->flags = head >> 32;
 	member->from = 0;
 	member->ran = false;
 	member->result = -ECANCELED;
-	member->traits = flexsc_call_traits(op->client->calls, call->nr);
+	member->size_at = flexsc_size_at(member->call.nr);
+	member->traits = flexsc_call_traits(op->client->calls, member->call.nr);
 	member->plain = member->traits & (in_worker ? FLEXSC_CALL_HELPED :
 						      FLEXSC_CALL_FLUSHED);
 
 	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
 		return -EINVAL;
-	member->from = head >> 48;
 	/* What the length was taken from may have changed since. */
 	if (last == !!(member->flags & FLEXSC_ENTRY_LINK))
 		return -EINVAL;
-	if (member->flags & FLEXSC_ENTRY_REPEAT && !last)
+	if (unlikely(member->flags & FLEXSC_ENTRY_REPEAT) && !last)
 		return -EINVAL;
-	if (member->flags & FLEXSC_ENTRY_DEADLINE) {
+	if (unlikely(member->flags & FLEXSC_ENTRY_DEADLINE)) {
 		if (pos)
 			return -EINVAL;
 		*deadline = READ_ONCE(entry->result);
 	}
+	member->from = head >> 48;
 	for (i = 0; member->from >> i; i++) {
-		unsigned long from = *argument(&call->regs, i);
+		unsigned long from = *flexsc_argument(&member->call.regs, i);
 
 		if (!(member->from & (1 << i)))
 			continue;
@@ -70,11 +58,13 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 			return -EINVAL;
 		member->position[i] = array_index_nospec(from, pos);
 	}
+	if (likely((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_WORKER))
+		return 0;
 	/* Arguments that are results are judged when they are there. */
 	if ((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS &&
 	    member->from)
 		return 0;
-	return flexsc_policy_check(call, member->traits, in_worker);
+	return flexsc_policy_check(&member->call, member->traits, in_worker);
 }
 
 /*
@@ -108,9 +98,12 @@ static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
 		unsigned int i = __ffs(from);
 
 		from &= from - 1;
-		/* Checked when it was read, below the member's own position. */
-		*argument(&member->call.regs, i) =
-			op->calls[member->position[i]].last;
+		/*
+		 * Checked when it was read, below the member's own position.
+		 * CANCEL reads the first one.
+		 */
+		WRITE_ONCE(*flexsc_argument(&member->call.regs, i),
+			   op->calls[member->position[i]].last);
 	} while (from);
 }
 
@@ -124,7 +117,7 @@ static bool ends_chain(const struct flexsc_op_call *member, long result)
 	if (!result && member->flags & FLEXSC_ENTRY_END_ON_ZERO)
 		return true;
 	return member->flags & FLEXSC_ENTRY_END_ON_SHORT &&
-	       result != (long)member->call.regs.dx;
+	       result != flexsc_size_asked(&member->call, member->size_at);
 }
 
 static void record(struct flexsc_op *op, struct flexsc_op_call *member,
@@ -228,6 +221,17 @@ static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
 	}
 }
 
+/* A helper opens something. If it has to wait, a worker does it instead. */
+static long make_open(struct flexsc_exec *exec, struct flexsc_op *op,
+		      struct flexsc_op_call *member)
+{
+	long ret;
+
+	exec->interrupt = true;
+	ret = flexsc_exec_call(exec, &member->call, op);
+	return flexsc_exec_settle(exec, &ret) ? -FLEXSC_LEAVE : ret;
+}
+
 /* A call that is not plain. */
 static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 		       struct flexsc_op_call *member)
@@ -245,9 +249,8 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 		return flexsc_exec_call(exec, &member->call, op);
 	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
 		return make_waiting(exec, op, member);
-	/* Those that open something: not by a helper. */
 	if (!exec->worker && member->traits & FLEXSC_CALL_WORKED)
-		return -FLEXSC_LEAVE;
+		return make_open(exec, op, member);
 	return flexsc_exec_call(exec, &member->call, op);
 }
 

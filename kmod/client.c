@@ -35,6 +35,7 @@ static void client_free(struct flexsc_client *client)
 	for (i = 0; client->header && i < HEADER_PAGES; i++)
 		free_page((unsigned long)client->header + i * PAGE_SIZE);
 	free_percpu(client->tally);
+	flexsc_ops_free(client);
 	kfree(client);
 }
 

@@ -35,12 +35,14 @@ struct flexsc_exec {
 	struct task_struct *task;
 	bool stop;    /* has to return to user space before the next call */
 	bool left;    /* helper: something is left to the workers */
+	bool mixed;   /* helper: not all entries were plain calls */
 	bool blocked; /* worker: asleep inside a call, as sched_out found */
 	bool interrupt;   /* the call is to be interrupted if it sleeps */
 	bool interrupted; /* ... and was */
 	bool work_queued; /* blocked_work was used */
 	bool not_made;    /* the entry got a result without its call */
 	bool in_op;       /* the entry is not one to interrupt; read by CANCEL */
+	bool in_chain;    /* helper: in flexsc_looked_chain(); read by CANCEL */
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or

@@ -94,6 +94,7 @@ static long serve_entry(struct flexsc_exec *exec,
 	long result;
 	u16 traits;
 
+	exec->mixed = true;
 	/* As in flexsc_run(). */
 	WRITE_ONCE(exec->bit, bit);
 	barrier();
@@ -114,7 +115,10 @@ static long serve_entry(struct flexsc_exec *exec,
 		return -FLEXSC_LATER;
 	}
 	if (unlikely(head >> 32)) {
-		flexsc_op_begin(exec, exec->page, bit);
+		if (exec->worker ||
+		    !flexsc_looked_chain(exec, exec->page,
+					 &client->pages[exec->page][bit]))
+			flexsc_op_begin(exec, exec->page, bit);
 		return -FLEXSC_LATER;
 	}
 

@@ -185,6 +185,7 @@ struct flexsc_client {
 	struct task_struct *waiter ____cacheline_aligned_in_smp;
 	unsigned int wait_min;
 	bool notified; /* under group->lock */
+	ktime_t woken_at; /* when the waiter was; under group->lock */
 	/* A thread is in WAIT: it owns what follows. Taken by a cmpxchg. */
 	u32 in_wait;
 	/*
@@ -194,10 +195,13 @@ struct flexsc_client {
 	bool helps;
 	u64 nr_helped; /* claims by helpers */
 	atomic_t quick_helpers; /* threads in flexsc_help_plain() */
+	/* A hint: what was posted last had more in it than plain calls. */
+	bool mixed;
 	/* That thread as an executor. Read by CANCEL, under group->lock. */
 	struct flexsc_exec *helper;
-	/* Nanoseconds per completion, for FLEXSC_WAIT_ADAPTIVE. */
-	u64 pace_ns;
+	/* For FLEXSC_WAIT_ADAPTIVE, both 0 before the first measurement. */
+	u64 pace_ns; /* per completion */
+	u64 wake_ns; /* from a wake-up to when the waiter runs */
 
 	/* Operations (op.c). Under ops_lock; the numbers are hints without. */
 	raw_spinlock_t ops_lock ____cacheline_aligned_in_smp;
@@ -207,6 +211,9 @@ struct flexsc_client {
 	unsigned int nr_helpable; /* ready, and not left to the workers */
 	struct list_head ready[FLEXSC_MAX_POOLS];
 	struct list_head ops;
+	/* Memory of ended ones, of both sizes that are kept. */
+	struct flexsc_op *spare[2];
+	unsigned int nr_spare[2];
 
 	struct flexsc_entry *pages[];
 };

@@ -33,7 +33,8 @@ static long flush_entry(struct flexsc_exec *exec, struct flexsc_entry *entry,
 	long result;
 
 	if (head >> 32) {
-		flexsc_op_begin(exec, page, bit);
+		if (!flexsc_plain_chain(exec, page, entry))
+			flexsc_op_begin(exec, page, bit);
 		return -FLEXSC_LATER;
 	}
 	flexsc_call_init(call);

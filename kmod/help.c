@@ -22,18 +22,33 @@ bool flexsc_help_wanted(struct flexsc_client *client)
 
 /*
  * Goes on where a run of plain calls stopped, at the lowest of bits: the entry
- * is not plain, or its call ended with odd. Adds what stays posted to *left and
- * returns what there is to go on with.
+ * is not plain, or its call ended with odd. Adds what stays posted to *left,
+ * and what completes otherwise to *others. Returns what there is to go on with.
  */
-static noinline u64 help_odd(u64 bits, long odd, u64 *left)
+static noinline u64 help_odd(struct flexsc_exec *exec,
+			     struct flexsc_client *client,
+			     struct flexsc_pool *pool, unsigned int page,
+			     u64 bits, long odd, u64 *left, u64 *others)
 {
+	struct flexsc_entry *entry = &client->pages[page][__ffs64(bits)];
 	u64 one = bits & -bits;
+	bool stop = odd;
 
 	bits ^= one;
-	/* After a restart code, nothing was done. */
-	if (odd != -EINTR)
+	exec->mode = FLEXSC_BY_HELPER;
+	exec->client = client;
+	exec->pool = pool;
+	exec->stop = false;
+	exec->left = false;
+	if (!odd && flexsc_head_read(entry) >> 32 &&
+	    flexsc_plain_chain(exec, page, entry)) {
+		*others |= one;
+		stop = exec->stop;
+	} else if (odd != -EINTR) {
+		/* After a restart code, nothing was done. */
 		*left |= one;
-	if (!odd)
+	}
+	if (!stop)
 		return bits;
 	/* A signal: its handler runs before the rest. */
 	*left |= bits;
@@ -51,7 +66,7 @@ static __always_inline bool help_word(struct flexsc_client *client,
 {
 	struct flexsc_entry *entries = client->pages[page];
 	/* Full barrier, pairs with the release of the poster. */
-	u64 bits = xchg(word, 0), claimed = bits, left = 0;
+	u64 bits = xchg(word, 0), claimed = bits, left = 0, others = 0;
 	unsigned int size;
 
 	if (unlikely(!bits))
@@ -61,25 +76,28 @@ static __always_inline bool help_word(struct flexsc_client *client,
 	do {
 		struct flexsc_entry *entry, *last;
 		unsigned int first, end;
-		u64 others = flexsc_lowest_run(bits, &first, &end);
+		u64 rest = flexsc_lowest_run(bits, &first, &end);
 		long odd = 0;
 
 		last = entries + end;
 		entry = flexsc_run(exec, client, page, entries + first, last,
 				   FLEXSC_CALL_HELPED, false, &odd);
 		if (likely(entry == last))
-			bits = others;
+			bits = rest;
 		else
-			bits = help_odd(bits & (~0ULL << flexsc_bit_of(entry)),
-					odd, &left);
+			bits = help_odd(exec, client, pool, page,
+					bits & (~0ULL << flexsc_bit_of(entry)),
+					odd, &left, &others);
 	} while (bits);
 
 	claimed ^= left;
 	if (likely(claimed)) {
-		flexsc_complete(client, page, claimed);
 		size = hweight64(claimed);
 		flexsc_count(client, batch_size[ilog2(size)]);
 		flexsc_count(pool, batch_size[ilog2(size)]);
+		claimed ^= others;
+		flexsc_complete(client, page, claimed);
+		size = hweight64(claimed);
 		flexsc_count_add(client, helped, size);
 		flexsc_count_add(pool, helped, size);
 	}
@@ -101,10 +119,10 @@ bool flexsc_help_plain(struct flexsc_client *client)
 	struct flexsc_pool *end = pool + flexsc_group_pools(group);
 	u64 *words = client->header->submission[0].page;
 	struct flexsc_exec exec fx_uninitialized;
-	bool all = !READ_ONCE(client->nr_helpable);
+	bool all = true;
 
 	if (unlikely(flexsc_group_stopped(group)))
-		return all;
+		return !READ_ONCE(client->nr_helpable);
 	atomic_inc(&client->quick_helpers);
 	/* Before anything is taken, and until it is done or back; cancel.c. */
 	smp_mb__after_atomic();
@@ -120,7 +138,7 @@ bool flexsc_help_plain(struct flexsc_client *client)
 	/* See above. */
 	smp_mb__before_atomic();
 	atomic_dec(&client->quick_helpers);
-	return all;
+	return all && !READ_ONCE(client->nr_helpable);
 }
 
 static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)

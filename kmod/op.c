@@ -18,16 +18,82 @@ static u64 op_bits(const struct flexsc_op *op)
 	return GENMASK_ULL(op->bit + op->nr_calls - 1, op->bit);
 }
 
-static struct flexsc_op *op_alloc(struct flexsc_client *client,
-				  struct flexsc_pool *pool, unsigned int page,
-				  unsigned int bit, unsigned int nr_calls)
+/*
+ * Operations that have ended are kept for others of the client, as long as they
+ * are few and small: most calls of a server wait once, so memory would be taken
+ * and given back for each.
+ */
+static const u8 spare_calls[FLEXSC_SPARES] = { 1, 4 };
+#define SPARES_KEPT 32
+
+/* One that was kept, or NULL. */
+static struct flexsc_op *spare_take(struct flexsc_client *client, u8 kind)
 {
 	struct flexsc_op *op;
 
-	op = kmalloc(struct_size(op, calls, nr_calls), GFP_KERNEL_ACCOUNT);
-	if (!op)
+	/* A hint: others may be faster. */
+	if (!READ_ONCE(client->spare[kind]))
 		return NULL;
-	memset(op, 0, offsetof(struct flexsc_op, calls));
+	raw_spin_lock_irq(&client->ops_lock);
+	op = client->spare[kind];
+	if (likely(op)) {
+		WRITE_ONCE(client->spare[kind], op->next_spare);
+		client->nr_spare[kind]--;
+	}
+	raw_spin_unlock_irq(&client->ops_lock);
+	return op;
+}
+
+/* Under client->ops_lock. Whether it is kept, and not the caller's any more. */
+static bool spare_keep(struct flexsc_op *op)
+{
+	struct flexsc_client *client = op->client;
+	u8 kind = op->kind;
+
+	lockdep_assert_held(&client->ops_lock);
+	if (kind == FLEXSC_SPARES || client->nr_spare[kind] == SPARES_KEPT)
+		return false;
+	op->next_spare = client->spare[kind];
+	WRITE_ONCE(client->spare[kind], op);
+	client->nr_spare[kind]++;
+	return true;
+}
+
+/* Of a client that nobody uses any more. */
+void flexsc_ops_free(struct flexsc_client *client)
+{
+	struct flexsc_op *op;
+	u8 kind;
+
+	for (kind = 0; kind < FLEXSC_SPARES; kind++) {
+		while ((op = client->spare[kind])) {
+			client->spare[kind] = op->next_spare;
+			kfree(op);
+		}
+	}
+}
+
+static struct flexsc_op *op_alloc(struct flexsc_client *client,
+				  struct flexsc_pool *pool, unsigned int page,
+				  unsigned int bit, unsigned int nr_calls,
+				  gfp_t gfp)
+{
+	struct flexsc_op *op = NULL;
+	unsigned int room = nr_calls;
+	u8 kind = 0;
+
+	while (kind < FLEXSC_SPARES && spare_calls[kind] < nr_calls)
+		kind++;
+	if (likely(kind < FLEXSC_SPARES)) {
+		room = spare_calls[kind];
+		op = spare_take(client, kind);
+	}
+	if (unlikely(!op))
+		op = kmalloc(struct_size(op, calls, room), gfp);
+	if (unlikely(!op))
+		return NULL;
+	memset(op, 0, offsetof(struct flexsc_op, kind));
+	op->kind = kind;
 	op->client = client;
 	op->pool = pool;
 	op->page = page;
@@ -105,9 +171,14 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 {
 	struct flexsc_client *client = op->client;
 	struct flexsc_entry *entries = &client->pages[op->page][op->bit];
+	struct file *file = op->file;
+	bool kept;
 	unsigned int i;
 	int end;
 
+	/* It ends before it could look again at what it waited for. */
+	if (unlikely(file))
+		flexsc_op_pass_on(op);
 	if (op->timed)
 		hrtimer_cancel(&op->timer);
 	for (i = 0; i < op->nr_calls; i++) {
@@ -116,12 +187,16 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 		WRITE_ONCE(entries[i].result, op->calls[i].result);
 	}
 	flexsc_complete(client, op->page, op_bits(op));
+	count_made(op, mode);
 
 	/* CANCEL finds it here until it is complete. */
 	raw_spin_lock_irq(&client->ops_lock);
 	list_del(&op->node);
 	end = op->end;
+	kept = spare_keep(op);
 	raw_spin_unlock_irq(&client->ops_lock);
+	if (!kept)
+		kfree(op);
 	if (unlikely(end)) {
 		/*
 		 * Who set it may have interrupted us after the last call: that
@@ -131,10 +206,8 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 		if (task_work_pending(current))
 			static_call(fx_task_work_run)();
 	}
-	if (op->file)
-		fput(op->file);
-	count_made(op, mode);
-	kfree(op);
+	if (file)
+		fput(file);
 	/* A flush does this once for all. */
 	if (mode != FLEXSC_BY_FLUSH)
 		flexsc_client_completed(client);
@@ -204,7 +277,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 	s64 deadline = 0;
 	int err;
 
-	op = op_alloc(client, exec->pool, page, bit, n);
+	op = op_alloc(client, exec->pool, page, bit, n, GFP_KERNEL_ACCOUNT);
 	if (!op) {
 		refuse(exec, page, bit, n);
 		return;
@@ -240,17 +313,65 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	struct flexsc_op_call *member;
 	struct flexsc_op *op;
 
-	op = op_alloc(exec->client, exec->pool, exec->page, exec->bit, 1);
+	op = op_alloc(exec->client, exec->pool, exec->page, exec->bit, 1,
+		      GFP_KERNEL_ACCOUNT);
 	if (!op)
 		return NULL;
 	member = &op->calls[0];
-	memset(member, 0, sizeof(*member));
-	member->call = exec->call;
-	member->result = -ECANCELED;
+	member->call.nr = exec->call.nr;
+	flexsc_args_copy(&member->call.regs, &exec->call.regs);
+	member->flags = 0;
 	member->traits = flexsc_call_traits(exec->client->calls, exec->call.nr);
+	member->from = 0;
+	member->plain = false;
+	member->ran = false;
+	member->result = -ECANCELED;
 	op->file = file;
 	op->events = events;
 	op->limit = limit;
+	op_list(op);
+	return op;
+}
+
+/*
+ * The chain goes on as an operation, with the call at pos, whose registers are
+ * loaded. The caller owns it. What came before has happened, so this cannot
+ * fail.
+ */
+struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int page,
+				      const struct flexsc_quick_chain *chain,
+				      unsigned int pos)
+{
+	struct flexsc_client *client = exec->client;
+	struct flexsc_entry *entries = &client->pages[page][chain->bit];
+	struct flexsc_op *op;
+	unsigned int i;
+
+	op = op_alloc(client, exec->pool, page, chain->bit, chain->n,
+		      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	for (i = 0; i < chain->n; i++) {
+		const struct flexsc_quick_call *from = &chain->calls[i];
+		struct flexsc_op_call *member = &op->calls[i];
+
+		member->call.nr = from->nr;
+		member->size_at = flexsc_size_at(from->nr);
+		member->flags = from->flags;
+		member->traits = flexsc_call_traits(client->calls, from->nr);
+		member->plain = member->traits & FLEXSC_CALL_HELPED;
+		member->from = from->from;
+		memcpy(member->position, from->position, sizeof(member->position));
+		member->ran = i < pos;
+		member->last = i < pos ? from->last : 0;
+		member->result = i < pos ? from->last : -ECANCELED;
+		if (i == pos) {
+			flexsc_args_copy(&member->call.regs, &exec->call.regs);
+			member->from = 0; /* they are there */
+		} else if (i > pos) {
+			flexsc_args_read(&member->call.regs, &entries[i]);
+		}
+	}
+	op->pos = pos;
+	op->made = pos;
 	op_list(op);
 	return op;
 }

@@ -40,6 +40,9 @@
 #define FLEXSC_LEAVE 5002 /* it may sleep: not by a helper */
 #define FLEXSC_AGAIN 5003 /* a signal came first; nothing of it has happened */
 
+/* Of which sizes operations are kept, op.c; the number says of none. */
+#define FLEXSC_SPARES 2
+
 enum flexsc_op_state {
 	FLEXSC_OP_RUNNING,
 	FLEXSC_OP_ARMING,
@@ -61,14 +64,15 @@ struct flexsc_op_wait {
 	struct flexsc_op *op;
 };
 
-/* A call of an operation. */
+/* A call of an operation. Of the registers, only those of arguments are set. */
 struct flexsc_op_call {
 	struct flexsc_call call;
 	u16 flags;
-	u8 from;        /* arguments that are results */
 	u16 traits;     /* flexsc_call_traits() */
+	u8 from;        /* arguments that are results */
 	u8 position[6]; /* whose results */
-	bool plain; /* may be made without a further look */
+	u8 size_at;     /* the register that says how much it is asked for */
+	bool plain;     /* may be made without a further look */
 	bool ran;
 	long last;   /* its last result */
 	long result; /* what the entry will get */
@@ -77,8 +81,6 @@ struct flexsc_op_call {
 struct flexsc_op {
 	struct flexsc_client *client; /* a reference */
 	struct flexsc_pool *pool;     /* NULL in a flush */
-	struct list_head node;        /* client->ops */
-	struct list_head ready_node;  /* client->ready */
 	enum flexsc_op_state state;
 	bool for_worker;              /* helpers leave it alone */
 	int end;                      /* 0, or the error that ends it */
@@ -90,20 +92,41 @@ struct flexsc_op {
 	struct file *file; /* a reference, while it waits */
 	__poll_t events;
 	struct flexsc_limit limit;
-	struct timer_list limit_timer; /* runs while it waits, if limit is set */
-	poll_table table;
 	unsigned int nr_waits;
 	bool unarmable;
-	struct flexsc_op_wait waits[2]; /* a pipe opened O_RDWR has two queues */
-
+	bool exclusive; /* of those that wait for the file so, one is woken */
+	bool woken;     /* ... and it was this one, since it was armed */
 	bool timed;
-	struct hrtimer timer;
-
 	unsigned int nr_calls;
 	unsigned int pos;
 	unsigned int rounds;
 	unsigned int made; /* calls */
+
+	/* From here on nothing has a value before its use; op_alloc(). */
+	u8 kind; /* FLEXSC_SPARES, or with which others it is kept when it ends */
+	struct flexsc_op *next_spare;
+	struct list_head node;         /* client->ops */
+	struct list_head ready_node;   /* client->ready */
+	struct timer_list limit_timer; /* runs while it waits, if limit is set */
+	struct hrtimer timer;
+	poll_table table;
+	struct flexsc_op_wait waits[2]; /* a pipe opened O_RDWR has two queues */
 	struct flexsc_op_call calls[];
+};
+
+/* A chain that is no operation: what was read of its entries, and came of them. */
+struct flexsc_quick_call {
+	u16 nr;
+	u16 flags;
+	u8 from;        /* arguments that are results */
+	u8 position[6]; /* whose results */
+	long last;
+};
+
+struct flexsc_quick_chain {
+	unsigned int bit; /* of the head */
+	unsigned int n;
+	struct flexsc_quick_call calls[FLEXSC_PAGE_ENTRIES];
 };
 
 /* Of an operation: of its client and its pool. */
@@ -121,6 +144,9 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit);
 struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 				   __poll_t events, struct flexsc_limit limit);
+struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int page,
+				      const struct flexsc_quick_chain *chain,
+				      unsigned int pos);
 void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode);
 void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op);
 struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
@@ -129,6 +155,13 @@ bool flexsc_op_fire_locked(struct flexsc_op *op);
 bool flexsc_op_end_locked(struct flexsc_op *op, int error);
 void flexsc_op_push(struct flexsc_op *op, bool for_worker);
 void flexsc_ops_close(struct flexsc_client *client);
+void flexsc_ops_free(struct flexsc_client *client);
+
+/* quick_chain.c */
+bool flexsc_plain_chain(struct flexsc_exec *exec, unsigned int page,
+			struct flexsc_entry *entry);
+bool flexsc_looked_chain(struct flexsc_exec *exec, unsigned int page,
+			 struct flexsc_entry *entry);
 
 /* chain.c */
 int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
@@ -152,6 +185,7 @@ enum flexsc_armed {
 
 enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
+void flexsc_op_pass_on(const struct flexsc_op *op);
 
 /* execute.c */
 bool flexsc_only_task_work(void);
@@ -201,6 +235,46 @@ static inline long flexsc_op_result(const struct flexsc_op *op, u32 nr, long ret
 	if (unlikely(ret == -EINTR) && READ_ONCE(op->end) && nr != __NR_close)
 		return op->end;
 	return ret;
+}
+
+static inline unsigned long *flexsc_argument(struct pt_regs *regs, unsigned int i)
+{
+	static const u8 place[] = {
+		offsetof(struct pt_regs, di),  offsetof(struct pt_regs, si),
+		offsetof(struct pt_regs, dx),  offsetof(struct pt_regs, r10),
+		offsetof(struct pt_regs, r8),  offsetof(struct pt_regs, r9),
+	};
+
+	return (void *)regs + place[i];
+}
+
+/* In which register a call is told how many bytes it is asked for, if it is. */
+static inline u8 flexsc_size_at(u32 nr)
+{
+	switch (nr) {
+	case __NR_sendfile:
+		return offsetof(struct pt_regs, r10);
+	case __NR_splice:
+	case __NR_copy_file_range:
+		return offsetof(struct pt_regs, r8);
+	default:
+		return offsetof(struct pt_regs, dx);
+	}
+}
+
+static inline long flexsc_size_asked(const struct flexsc_call *call, u8 size_at)
+{
+	return *(const long *)((const void *)&call->regs + size_at);
+}
+
+static inline void flexsc_args_copy(struct pt_regs *to, const struct pt_regs *from)
+{
+	to->di = from->di;
+	to->si = from->si;
+	to->dx = from->dx;
+	to->r10 = from->r10;
+	to->r8 = from->r8;
+	to->r9 = from->r9;
 }
 
 /* The six arguments of an entry; each is read once. */

@@ -12,6 +12,7 @@
 #include <linux/bitops.h>
 #include <linux/hrtimer.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 
 #include "compat.h"
 #include "exec.h"
@@ -19,11 +20,15 @@
 
 /*
  * FLEXSC_WAIT_ADAPTIVE. Sleeping again and being woken again costs a carrier a
- * few microseconds. It pays to be woken once for the completions of such a
- * time, so that is how many it waits for, at the pace of the last ones; and
- * never much longer, if they fail to come.
+ * time that depends on the machine, and on how deep its CPU sleeps, so it is
+ * measured: from the wake-up to when the carrier runs. It pays to be woken once
+ * for the completions of several such times, the span; so that is how many it
+ * waits for, at the pace of the last ones, and never much longer, if they fail
+ * to come.
  */
-#define ADAPTIVE_SPAN_NS (50 * NSEC_PER_USEC)
+#define ADAPTIVE_WAKES 8
+#define ADAPTIVE_SPAN_MIN_NS (50 * NSEC_PER_USEC)
+#define ADAPTIVE_SPAN_MAX_NS (5 * NSEC_PER_MSEC)
 /* Weight of the newest measurement, one in so many. */
 #define ADAPTIVE_MEMORY 4
 
@@ -72,8 +77,11 @@ void flexsc_client_wake_locked(struct flexsc_client *client)
 {
 	lockdep_assert_held(&client->group->lock);
 	/* It stays until it has taken itself out of here, under the lock. */
-	if (client->waiter)
-		wake_up_process(client->waiter);
+	if (!client->waiter)
+		return;
+	if (!client->woken_at)
+		client->woken_at = ktime_get();
+	wake_up_process(client->waiter);
 }
 
 void flexsc_client_completed_locked(struct flexsc_client *client)
@@ -81,17 +89,29 @@ void flexsc_client_completed_locked(struct flexsc_client *client)
 	lockdep_assert_held(&client->group->lock);
 	if (client->waiter &&
 	    client_completions(client) >= client->wait_min)
-		wake_up_process(client->waiter);
+		flexsc_client_wake_locked(client);
 }
 
-/* Completions came, and a thread waits. */
+/*
+ * Completions came, and a thread waits. It is woken without the lock, which is
+ * the first thing that it takes.
+ */
 void flexsc_client_wake(struct flexsc_client *client)
 {
+	struct task_struct *waiter = NULL;
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&client->group->lock, flags);
-	flexsc_client_completed_locked(client);
+	if (client->waiter && client_completions(client) >= client->wait_min) {
+		waiter = get_task_struct(client->waiter);
+		if (!client->woken_at)
+			client->woken_at = ktime_get();
+	}
 	raw_spin_unlock_irqrestore(&client->group->lock, flags);
+	if (!waiter)
+		return;
+	wake_up_process(waiter);
+	put_task_struct(waiter);
 }
 
 /*
@@ -188,6 +208,11 @@ static bool wait_is_over(struct flexsc_client *client, unsigned int min,
 	return false;
 }
 
+static u64 with_memory(u64 old, u64 sample)
+{
+	return old ? old + (s64)(sample - old) / ADAPTIVE_MEMORY : sample;
+}
+
 /*
  * Sleeps until wait_is_over(), or until there is something for a helper to do.
  */
@@ -196,10 +221,12 @@ static long sleep_for_completions(struct flexsc_client *client,
 				  unsigned int min, ktime_t expires, bool *over)
 {
 	bool timed_out = expires <= 0;
+	ktime_t woken_at;
 	long ret;
 
 	raw_spin_lock_irq(&client->group->lock);
 	client->wait_min = min;
+	client->woken_at = 0;
 	WRITE_ONCE(client->waiter, current);
 	raw_spin_unlock_irq(&client->group->lock);
 	for (;;) {
@@ -219,28 +246,33 @@ static long sleep_for_completions(struct flexsc_client *client,
 	__set_current_state(TASK_RUNNING);
 	raw_spin_lock_irq(&client->group->lock);
 	WRITE_ONCE(client->waiter, NULL);
+	woken_at = client->woken_at;
 	raw_spin_unlock_irq(&client->group->lock);
+	if (terms->adaptive && woken_at)
+		client->wake_ns = with_memory(client->wake_ns,
+					      ktime_sub(ktime_get(), woken_at));
 	return ret;
 }
 
-static unsigned int adaptive_goal(const struct flexsc_client *client,
+static u64 adaptive_span(const struct flexsc_client *client)
+{
+	return clamp_t(u64, ADAPTIVE_WAKES * client->wake_ns,
+		       ADAPTIVE_SPAN_MIN_NS, ADAPTIVE_SPAN_MAX_NS);
+}
+
+static unsigned int adaptive_goal(const struct flexsc_client *client, u64 span,
 				  unsigned int most)
 {
-	u64 pace = client->pace_ns ?: ADAPTIVE_SPAN_NS;
-
-	return clamp_t(u64, div64_u64(ADAPTIVE_SPAN_NS, pace), 1, most);
+	return clamp_t(u64, div64_u64(span, client->pace_ns ?: span), 1, most);
 }
 
 static void adaptive_learn(struct flexsc_client *client, ktime_t begun, long n)
 {
-	u64 sample = ktime_sub(ktime_get(), begun);
-
 	if (n <= 0)
 		return;
-	sample = div64_u64(sample, n) ?: 1;
-	if (!client->pace_ns)
-		client->pace_ns = sample;
-	client->pace_ns += (s64)(sample - client->pace_ns) / ADAPTIVE_MEMORY;
+	client->pace_ns =
+		with_memory(client->pace_ns,
+			    div64_u64(ktime_sub(ktime_get(), begun), n) ?: 1);
 }
 
 /* One sleep, or two if fewer completions came than expected. */
@@ -248,8 +280,9 @@ static long sleep_adaptively(struct flexsc_client *client,
 			     const struct wait_terms *terms, bool *over)
 {
 	ktime_t begun = ktime_get();
-	unsigned int goal = adaptive_goal(client, terms->min);
-	ktime_t soon = ktime_add_ns(begun, 2 * ADAPTIVE_SPAN_NS);
+	u64 span = adaptive_span(client);
+	unsigned int goal = adaptive_goal(client, span, terms->min);
+	ktime_t soon = ktime_add_ns(begun, 2 * span);
 	long ret = 0;
 
 	*over = false;
@@ -316,6 +349,7 @@ static noinline long wait_slowly(struct flexsc_client *client, u64 arg)
 		helper_begin(client, &helper);
 		ret = wait_as_waiter(client, &helper, &terms);
 		helper_end(client, &helper);
+		WRITE_ONCE(client->mixed, helper.mixed);
 	} else {
 		ret = wait_as_waiter(client, NULL, &terms);
 	}
@@ -340,9 +374,14 @@ long flexsc_client_wait(struct flexsc_client *client, u64 arg)
 		     wait_arg_min(arg) > client->nr_pages * FLEXSC_PAGE_ENTRIES))
 		return -EINVAL;
 	flexsc_count(client, waits);
-	if (wait_arg_flags(arg) & FLEXSC_WAIT_HELP &&
-	    unlikely(!flexsc_help_plain(client)))
-		return wait_slowly(client, arg);
+	if (wait_arg_flags(arg) & FLEXSC_WAIT_HELP) {
+		if (READ_ONCE(client->mixed))
+			return wait_slowly(client, arg);
+		if (unlikely(!flexsc_help_plain(client))) {
+			WRITE_ONCE(client->mixed, true);
+			return wait_slowly(client, arg);
+		}
+	}
 	/* Nothing to wait for, nothing left to do: whoever else waits. */
 	if (likely(!READ_ONCE(client->notified))) {
 		n = client_completions(client);

@@ -64,11 +64,27 @@ const Call& ChainRun::next() noexcept {
   return bound_;
 }
 
+namespace {
+
+/// How many bytes a call is asked for, if it is asked for some.
+long size_asked(const Call& call) noexcept {
+  switch (call.nr) {
+    case SYS_sendfile:
+      return static_cast<long>(call.args[3]);
+    case SYS_splice:
+    case SYS_copy_file_range:
+      return static_cast<long>(call.args[4]);
+    default:
+      return static_cast<long>(call.args[2]);
+  }
+}
+
+}  // namespace
+
 bool ChainRun::ends(const ChainCall& member, long result) const noexcept {
   if (result < 0) return (member.flags & FLEXSC_ENTRY_GO_ON) == 0;
   if (result == 0 && (member.flags & FLEXSC_ENTRY_END_ON_ZERO) != 0) return true;
-  return (member.flags & FLEXSC_ENTRY_END_ON_SHORT) != 0 &&
-         result != static_cast<long>(bound_.args[2]);
+  return (member.flags & FLEXSC_ENTRY_END_ON_SHORT) != 0 && result != size_asked(bound_);
 }
 
 void ChainRun::made(long result) noexcept {

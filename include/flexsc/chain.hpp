@@ -51,7 +51,8 @@ class Chain {
     Member& go_on() { return mark(FLEXSC_ENTRY_GO_ON); }
     /// A result of 0 ends the chain.
     Member& end_on_zero() { return mark(FLEXSC_ENTRY_END_ON_ZERO); }
-    /// A result that is not the third argument ends the chain.
+    /// A result that is not the size that was asked for ends the chain. That is the third argument,
+    /// of sendfile the fourth, of splice and copy_file_range the fifth.
     Member& end_on_short() { return mark(FLEXSC_ENTRY_END_ON_SHORT); }
     /// Its result is the sum over all rounds; an error replaces the sum.
     Member& sum() { return mark(FLEXSC_ENTRY_SUM); }

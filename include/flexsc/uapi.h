@@ -95,7 +95,8 @@ enum flexsc_call_class {
  *
  *   - A result below 0 ends the chain, unless its entry says _GO_ON. So does a
  *     result of 0 where the entry says _END_ON_ZERO, and one that differs from
- *     args[2] where it says _END_ON_SHORT.
+ *     the size that was asked for where it says _END_ON_SHORT: args[2], of
+ *     sendfile args[3], of splice and copy_file_range args[4].
  *   - An entry that was never executed completes with -ECANCELED.
  *   - from, bit i: args[i] is not a value but the position in the chain (0 is
  *     the head) of an earlier entry, whose result is passed. A position that is

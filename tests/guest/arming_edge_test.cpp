@@ -273,6 +273,43 @@ TEST_F(ArmingEdge, OneConnectionForManyAccepts) {
   }
 }
 
+// Of those that wait for datagrams, or for connections, one is woken. If that one ends before it
+// takes what has come, another one does.
+TEST_F(ArmingEdge, WhatACancelledCallLeavesIsForTheNext) {
+  for (const bool datagrams : {true, false}) {
+    // Nobody helps, or works, between the event and the CANCEL.
+    const Rig rig = sleeping_rig({.concurrency = 1, .standby_max = 0, .spin_us = 0});
+    const SocketPair pair(SOCK_DGRAM);
+    const Fd listener = tcp_listener();
+    char byte = 0;
+    for (unsigned i = 0; i < 3; ++i) {
+      rig.client.fill(0, i,
+                      datagrams
+                          ? call(SYS_read, pair.near.get(), &byte, 1)
+                          : call(SYS_accept4, listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
+    rig.client.set(0, 7);
+    ASSERT_EQ(rig.client.wait(1, 1us, FLEXSC_WAIT_HELP), 0);
+    ASSERT_EQ(rig.group.stats().waiting, 3U);
+    Fd connection;
+    if (datagrams) {
+      put(pair.far, "x");
+    } else {
+      connection = tcp_connect(listener);
+    }
+    ASSERT_TRUE(waits(rig, 2)) << "one of them is woken";
+    EXPECT_EQ(rig.client.cancel(0, 0), 1) << "the first that came";
+    EXPECT_EQ(rig.client.wait(2, kLong, FLEXSC_WAIT_HELP), 2);
+    EXPECT_EQ(rig.client.take(0, 0), -ECANCELED);
+    const long taken = rig.client.take(0, 1);
+    const Fd accepted(datagrams ? -1 : static_cast<int>(taken));
+    EXPECT_GE(taken, datagrams ? 1 : 0);
+    EXPECT_EQ(rig.group.stats().waiting, 1U);
+    EXPECT_EQ(rig.client.cancel(0, 2), 1);
+    EXPECT_EQ(rig.client.await(0, 2, FLEXSC_WAIT_HELP), -ECANCELED);
+  }
+}
+
 // A burst that comes while the calls are being armed and made again.
 TEST_F(ArmingEdge, NoEventOfABurstIsLost) {
   const Rig rig({.concurrency = 2, .spin_us = 20});

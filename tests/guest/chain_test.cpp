@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Chains: several calls behind one submission bit. Each rule of struct flexsc_entry, whoever
 // executes it.
+#include <sys/mman.h>
+
 #include "modes.hpp"
 
 namespace flexsc_guest {
@@ -89,6 +91,38 @@ TEST_P(Chain, EndOnShort) {
                       write_byte(sink, "d")}),
             (Results{parent, -ECANCELED}));
   EXPECT_EQ(drain(sink), "ac");
+}
+
+// Some calls have the size that they are asked for elsewhere.
+TEST_P(Chain, EndOnShortGoesByTheSize) {
+  const Rig rig = make_rig();
+  const Pipe pipe = make_pipe();
+  const Pipe sink = make_pipe();
+  const Fd file(::memfd_create("short", MFD_CLOEXEC));
+  const Fd copy(::memfd_create("copy", MFD_CLOEXEC));
+  ASSERT_EQ(::pwrite(file.get(), "seven b", 7, 0), 7);
+  off_t offset = 0;
+  const auto sent = [&](long size) {
+    offset = 0;
+    return call(SYS_sendfile, pipe.writer.get(), file.get(), &offset, size).with(kEndOnShort);
+  };
+  EXPECT_EQ(run(rig, {sent(7), write_byte(sink, "a")}), (Results{7, 1}));
+  EXPECT_EQ(run(rig, {sent(8), write_byte(sink, "b")}), (Results{7, -ECANCELED}));
+  const auto spliced = [&](long size) {
+    return call(SYS_splice, pipe.reader.get(), nullptr, copy.get(), nullptr, size, 0)
+        .with(kEndOnShort);
+  };
+  EXPECT_EQ(run(rig, {spliced(14), write_byte(sink, "c")}), (Results{14, 1}));
+  put(pipe.writer, "four");
+  EXPECT_EQ(run(rig, {spliced(5), write_byte(sink, "d")}), (Results{4, -ECANCELED}));
+  const auto copied = [&](long size) {
+    offset = 0;
+    return call(SYS_copy_file_range, file.get(), &offset, copy.get(), nullptr, size, 0)
+        .with(kEndOnShort);
+  };
+  EXPECT_EQ(run(rig, {copied(7), write_byte(sink, "e")}), (Results{7, 1}));
+  EXPECT_EQ(run(rig, {copied(8), write_byte(sink, "f")}), (Results{7, -ECANCELED}));
+  EXPECT_EQ(drain(sink), "ace");
 }
 
 // A refused call ends the chain like one that failed; what was made before it was made, and says

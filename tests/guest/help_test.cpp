@@ -136,6 +136,50 @@ TEST_F(Help, LeavesSleepersToTheWorkers) {
 }
 
 // A write that does not fit, and nobody reads: WAIT ends in time.
+// A chain is made by the helper as far as it goes, also where it opens and looks.
+TEST_F(Help, ChainsAreItsOwnUntilOneOfTheirCallsSleeps) {
+  const Rig rig = asleep();
+  const Pipe pipe = make_pipe();
+  ::mkdir("/tmp", 01777);
+  const std::string fifo = "/tmp/flexsc-chain-" + std::to_string(::getpid());
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  struct stat status {};
+  char byte = 0;
+  const auto opens = [&](const char* path) {
+    return std::array<Call, 4>{
+        call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0),
+        call(SYS_fstat, ResultOf{0}, &status),
+        call(SYS_write, pipe.writer.get(), "x", 1),
+        call(SYS_read, pipe.reader.get(), &byte, 1),
+    };
+  };
+  rig.client.fill_chain(0, 0, opens("/"));
+  rig.client.set(0, 1);
+  EXPECT_EQ(rig.client.wait(4, -1ns, kHelp), 4);
+  const Fd root(static_cast<int>(rig.client.take(0, 0)));
+  EXPECT_GE(root.get(), 0);
+  EXPECT_EQ(rig.client.take(0, 1), 0);
+  EXPECT_TRUE(S_ISDIR(status.st_mode));
+  EXPECT_EQ(rig.client.take(0, 2), 1);
+  EXPECT_EQ(rig.client.take(0, 3), 1);
+  EXPECT_EQ(rig.group.stats().helped, 4U);
+  EXPECT_EQ(rig.group.stats().armed, 0U);
+
+  rig.client.fill_chain(0, 0, opens(fifo.c_str()));
+  rig.client.set(0, 1);
+  post_quietly(rig.client, 4, call(SYS_getppid));
+  EXPECT_EQ(rig.client.wait(1, -1ns, kHelp), 1) << "the FIFO has no writer";
+  EXPECT_EQ(rig.client.take(0, 4), ::getppid());
+  const Fd writer(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC));
+  const Fd reader(static_cast<int>(rig.client.await(0, 0, kHelp)));
+  EXPECT_GE(reader.get(), 0);
+  EXPECT_EQ(rig.client.await(0, 1, kHelp), 0);
+  EXPECT_TRUE(S_ISFIFO(status.st_mode));
+  EXPECT_EQ(rig.client.await(0, 2, kHelp), 1);
+  EXPECT_EQ(rig.client.await(0, 3, kHelp), 1);
+  ::unlink(fifo.c_str());
+}
+
 TEST_F(Help, LargeWriteDoesNotHoldTheCarrier) {
   const Rig rig = asleep();
   std::array<int, 2> ends{};
@@ -289,6 +333,45 @@ TEST_F(Help, StormOfSignals) {
       }
     }
     for (unsigned bit = 0; bit < 64; ++bit) ASSERT_EQ(rig.client.take(0, bit), 1) << round;
+  }
+  ASSERT_TRUE(eventually([] { return handled > 2; }));
+  const itimerval never{};
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+}
+
+// The same with chains, which the helper leaves in the middle when a signal comes, and goes on
+// with.
+TEST_F(Help, StormOfSignalsAndChains) {
+  const Handler handler(SIGALRM);
+  const Rig rig = asleep();
+  const Pipe pipe = make_pipe();
+  const itimerval often{{0, 1000}, {0, 1000}};
+  std::array<char, 16> bytes{};
+  const auto chain = [&](unsigned i) {
+    return std::array<Call, 4>{call(SYS_read, pipe.reader.get(), &bytes[i], 1),
+                               call(SYS_openat, AT_FDCWD, "/", O_RDONLY | O_CLOEXEC, 0),
+                               call(SYS_close, ResultOf{1}), call(SYS_getppid)};
+  };
+  ::setitimer(ITIMER_REAL, &often, nullptr);
+  for (int round = 0; round < 100; ++round) {
+    for (unsigned i = 0; i < 12; ++i) {
+      rig.client.fill_chain(0, i * 4, chain(i));
+      rig.client.set(0, __u64{1} << i * 4);
+      post_quietly(rig.client, 48 + i, call(SYS_write, pipe.writer.get(), "x", 1));
+    }
+    while (rig.client.completions() < 60) {
+      const long result = rig.client.wait(60, kLong, kHelp);
+      if (result < 0) {
+        ASSERT_EQ(result, -EINTR);
+      }
+    }
+    for (unsigned i = 0; i < 12; ++i) {
+      ASSERT_EQ(rig.client.take(0, i * 4), 1) << round;
+      ASSERT_GE(rig.client.take(0, i * 4 + 1), 0) << round;
+      ASSERT_EQ(rig.client.take(0, i * 4 + 2), 0) << round;
+      ASSERT_EQ(rig.client.take(0, i * 4 + 3), ::getppid()) << round;
+      ASSERT_EQ(rig.client.take(0, 48 + i), 1) << round;
+    }
   }
   ASSERT_TRUE(eventually([] { return handled > 2; }));
   const itimerval never{};

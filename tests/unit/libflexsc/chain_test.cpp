@@ -121,6 +121,24 @@ TEST_P(ChainTest, CopiesAFileInRounds) {
   EXPECT_EQ(out.contents(), bytes);
 }
 
+TEST_P(ChainTest, EndsWhereACallFallsShort) {
+  constexpr long kSize = 1000;
+  for (const long asked : {kSize, kSize + 1}) {
+    const File in(pattern(kSize));
+    const File out;
+    off_t offset = 0;
+    Chain sent;
+    sent.add(SYS_sendfile, out.fd, in.fd, &offset, asked).end_on_short();
+    sent.add(SYS_getppid);
+    const long next = asked == kSize ? getppid() : -ECANCELED;
+    EXPECT_EQ(run(sent), (Results{kSize, next}));
+    Chain copied;
+    copied.add(SYS_copy_file_range, in.fd, nullptr, out.fd, nullptr, asked, 0).end_on_short();
+    copied.add(SYS_getppid);
+    EXPECT_EQ(run(copied), (Results{kSize, next}));
+  }
+}
+
 TEST_P(ChainTest, WithoutSumTheLastRoundCounts) {
   const File in(pattern(1000));
   std::array<char, 300> buffer{};
