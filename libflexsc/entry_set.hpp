@@ -20,15 +20,11 @@ inline unsigned lowest(Word word) noexcept {
   return static_cast<unsigned>(std::countr_zero(word));
 }
 
-/// A set of entries: a word per page, and beside them which words are not 0, so that
+/// A set of entries: a word per page, and above them, in two steps, which words are not 0, so that
 /// finding something costs the same with 1 page and with 256. Not synchronised.
 class EntrySet {
  public:
-  [[nodiscard]] bool empty() const noexcept {
-    Word any = 0;
-    for (const Word pages : nonempty_) any |= pages;
-    return any == 0;
-  }
+  [[nodiscard]] bool empty() const noexcept { return groups_ == 0; }
   [[nodiscard]] unsigned size() noexcept {
     unsigned count = 0;
     each_page([&](unsigned page) { count += static_cast<unsigned>(std::popcount(words_[page])); });
@@ -38,22 +34,23 @@ class EntrySet {
   [[nodiscard]] Word of(unsigned page) const noexcept { return words_[page]; }
   /// The lowest page that has an entry; there must be one.
   [[nodiscard]] unsigned first_page() const noexcept {
-    unsigned group = 0;
-    while (nonempty_[group] == 0) ++group;
+    const unsigned group = lowest(groups_);
     return group * kGroup + lowest(nonempty_[group]);
   }
 
   void add(unsigned page, Word bits) noexcept {
     words_[page] |= bits;
-    if (bits != 0) nonempty_[page / kGroup] |= bit_of(page % kGroup);
+    if (bits == 0) return;
+    nonempty_[page / kGroup] |= bit_of(page % kGroup);
+    groups_ |= bit_of(page / kGroup);
   }
   void remove(unsigned page, Word bits) noexcept {
     words_[page] &= ~bits;
-    if (words_[page] == 0) nonempty_[page / kGroup] &= ~bit_of(page % kGroup);
+    if (words_[page] == 0) forget(page);
   }
   /// Removes and returns the entries of one page.
   Word take(unsigned page) noexcept {
-    nonempty_[page / kGroup] &= ~bit_of(page % kGroup);
+    forget(page);
     return std::exchange(words_[page], 0);
   }
 
@@ -61,7 +58,8 @@ class EntrySet {
   /// returns true; whether it did. It may change the set at that page.
   template <class Visit>
   bool any_page(Visit visit) {
-    for (unsigned group = 0; group < nonempty_.size(); ++group) {
+    for (Word groups = groups_; groups != 0; groups &= groups - 1) {
+      const unsigned group = lowest(groups);
       for (Word pages = nonempty_[group]; pages != 0; pages &= pages - 1) {
         if (visit(group * kGroup + lowest(pages))) return true;
       }
@@ -78,8 +76,16 @@ class EntrySet {
 
  private:
   static constexpr unsigned kGroup = 64;
+
+  void forget(unsigned page) noexcept {
+    Word& pages = nonempty_[page / kGroup];
+    pages &= ~bit_of(page % kGroup);
+    if (pages == 0) groups_ &= ~bit_of(page / kGroup);
+  }
+
   std::array<Word, FLEXSC_MAX_PAGES> words_{};
   std::array<Word, FLEXSC_MAX_PAGES / kGroup> nonempty_{};
+  Word groups_ = 0;
 };
 
 }  // namespace flexsc::detail

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
+#include "blocking.hpp"
 #include "chain_run.hpp"
 #include "interrupt.hpp"
 #include "paged_channel.hpp"
@@ -39,20 +41,40 @@ bool PagedChannel::find_room(unsigned length, Place& place) {
 
 /// Whether a worker can be asked. What it judges by arguments that are results, it would judge
 /// with half of the chain done.
-bool PagedChannel::workers_may_run(const Chain& chain) const {
-  return std::all_of(chain.members().begin(), chain.members().end(), [&](const ChainCall& member) {
-    return policy_->worker_may_run(member.call) &&
-           (member.from == 0 || policy_->class_of(member.call) != FLEXSC_CLASS_ARGS);
-  });
+inline bool PagedChannel::worker_may_run(const ChainCall& member) const {
+  return policy_->worker_may_run(member.call) &&
+         (member.from == 0 || policy_->class_of(member.call) != FLEXSC_CLASS_ARGS);
 }
 
 bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void* token,
                               const PostOptions& how) {
+  Place head;
+  return post_at_head(head, chain, results, token, how);
+}
+
+Channel::Made PagedChannel::chain_or_post(const Chain& chain, std::span<long> results, void* token,
+                                          long& result, const PostOptions& how) {
+  Place head;
+  if (!post_at_head(head, chain, results, token, how)) return Made::full;
+  const auto waits = [](const ChainCall& member) {
+    return prospect_of(member.call) == Prospect::waits;
+  };
+  if (!helps_ || stopped_ || std::any_of(chain.members().begin(), chain.members().end(), waits) ||
+      !help_now(head)) {
+    return Made::posted;
+  }
+  result = finish(head).result;
+  ++stats_.reaped;
+  return Made::done;
+}
+
+/// Posts a chain where there is room for it, and says where.
+inline bool PagedChannel::post_at_head(Place& head, const Chain& chain, std::span<long> results,
+                                       void* token, const PostOptions& how) {
   fork_.check();
   if (how.pool >= pending_.size()) throw_no_pool();
   check_chain_post(chain, results);
   const auto length = static_cast<unsigned>(chain.size());
-  Place head;
   if (!find_room(length, head)) {
     ++stats_.full;
     return false;
@@ -61,24 +83,28 @@ bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void*
     posted_chains_.resize(std::size_t{pages_.count()} * FLEXSC_PAGE_ENTRIES);
   }
   posted_chains_[head.index()] = {length, results.data()};
-  for (unsigned i = 0; i < length; ++i) {
-    const ChainCall& member = chain.members()[i];
-    flexsc_entry& entry = pages_.entry(head.page, head.bit + i);
-    fill(entry, member.call);
-    entry.flags = member.flags;
-    if (i + 1 < length) entry.flags |= FLEXSC_ENTRY_LINK;
-    entry.from = member.from;
+  flexsc_entry* entry = &pages_.entry(head.page, head.bit);
+  bool workers = true;
+  for (const ChainCall& member : chain.members()) {
+    entry->nr = member.call.nr;
+    entry->flags = member.flags | FLEXSC_ENTRY_LINK;
+    entry->from = member.from;
+    std::memcpy(entry->args, member.call.args.data(), sizeof entry->args);
+    ++entry;
+    // These have a meaning of their own outside of chains; one that breaks another rule is refused
+    // by who makes it.
+    workers = workers && (member.flags & (FLEXSC_ENTRY_LINK | FLEXSC_ENTRY_DEADLINE)) == 0 &&
+              worker_may_run(member);
   }
+  entry[-1].flags = chain.members().back().flags;
   if (how.deadline != Clock::time_point::max()) {
     set_deadline(head, pages_.entry(head.page, head.bit), how.deadline);
   }
   free_.remove(head.page, run_of(head.bit, length));
   chains_.add(head.page, bit_of(head.bit));
-  odd_.add(head.page, bit_of(head.bit));
   tokens_[head.index()] = token;
   ++stats_.posted;
-  // One that breaks a rule is refused by the interpreter, and needs no way to a worker.
-  if (stopped_ || !workers_may_run(chain) || chain_fault(chain.members()) != 0) {
+  if (stopped_ || !workers) {
     direct_.add(head.page, bit_of(head.bit));
   } else {
     show(head, how.pool);
@@ -89,17 +115,19 @@ bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void*
 Completion PagedChannel::finish_chain(Place head) {
   const PostedChain& chain = posted_chains_[head.index()];
   const std::span<long> results(chain.results, chain.length);
+  bool cut = false;
   for (unsigned i = 0; i < chain.length; ++i) {
     results[i] = static_cast<long>(pages_.entry(head.page, head.bit + i).result);
+    cut = cut || not_made(results[i]);
   }
-  const auto cut = std::find_if(results.begin(), results.end(), not_made);
-  if (cut != results.end()) {
+  if (cut) [[unlikely]] {
+    const auto where = std::find_if(results.begin(), results.end(), not_made);
     // Refused or stopped before its first call: nothing of it was made.
-    if (cut == results.begin() || results.front() == -ECANCELED) return run_chain_directly(head);
+    if (where == results.begin() || results.front() == -ECANCELED) return run_chain_directly(head);
     // Stopped on the way. What was made cannot be made again: it ends like one that is cancelled.
-    *cut = -ECANCELED;
+    *where = -ECANCELED;
   }
-  if ((late_.of(head.page) & bit_of(head.bit)) != 0) {
+  if ((late_.of(head.page) & bit_of(head.bit)) != 0) [[unlikely]] {
     const auto end = std::find(results.begin(), results.end(), -ECANCELED);
     if (end != results.end()) *end = -ETIME;
   }
@@ -109,12 +137,10 @@ Completion PagedChannel::finish_chain(Place head) {
 /// Takes the chain's entries back; its results are where they belong.
 Completion PagedChannel::release_chain(Place head) {
   const PostedChain& chain = posted_chains_[head.index()];
-  const long last = chain.results[chain.length - 1];
-  const Word others = run_of(head.bit, chain.length) & ~bit_of(head.bit);
-  free_.add(head.page, others);
   chains_.remove(head.page, bit_of(head.bit));
-  static_cast<void>(end_of(head, 0));
-  return {release(head), last};
+  if ((odd_.of(head.page) & bit_of(head.bit)) != 0) static_cast<void>(end_of(head, 0));
+  free_.add(head.page, run_of(head.bit, chain.length));
+  return {tokens_[head.index()], chain.results[chain.length - 1]};
 }
 
 Completion PagedChannel::run_chain_directly(Place head) {

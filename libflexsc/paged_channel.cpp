@@ -217,8 +217,9 @@ void PagedChannel::count_crossings() noexcept {
   if (all > told) stats_.further = all - told;
 }
 
-inline Completion PagedChannel::finish(Place place) {
+Completion PagedChannel::finish(Place place) {
   const long result = static_cast<long>(pages_.entry(place.page, place.bit).result);
+  if ((chains_.of(place.page) & bit_of(place.bit)) != 0) return finish_chain(place);
   const bool odd = (odd_.of(place.page) & bit_of(place.bit)) != 0;
   if (odd || not_made(result)) [[unlikely]]
     return finish_odd(place, result);
@@ -226,7 +227,6 @@ inline Completion PagedChannel::finish(Place place) {
 }
 
 Completion PagedChannel::finish_odd(Place place, long result) {
-  if ((chains_.of(place.page) & bit_of(place.bit)) != 0) return finish_chain(place);
   if (not_made(result)) return run_directly(place);
   return {release(place), end_of(place, result)};
 }

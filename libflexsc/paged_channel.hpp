@@ -62,6 +62,8 @@ class PagedChannel final : public Channel {
   [[nodiscard]] bool call_at_once(const Call& call, long& result) override;
   [[nodiscard]] Made call_or_post(const Call& call, void* token, long& result,
                                   const PostOptions& how) override;
+  [[nodiscard]] Made chain_or_post(const Chain& chain, std::span<long> results, void* token,
+                                   long& result, const PostOptions& how) override;
   void submit() override;
   [[nodiscard]] std::size_t reap(std::span<Completion> out) override;
   void wait(const WaitPolicy& policy, std::chrono::nanoseconds timeout) override;
@@ -122,7 +124,9 @@ class PagedChannel final : public Channel {
   [[nodiscard]] Completion finish_chain(Place head);
   [[nodiscard]] Completion release_chain(Place head);
   [[nodiscard]] Completion run_chain_directly(Place head);
-  [[nodiscard]] bool workers_may_run(const Chain& chain) const;
+  [[nodiscard]] bool post_at_head(Place& head, const Chain& chain, std::span<long> results,
+                                  void* token, const PostOptions& how);
+  [[nodiscard]] bool worker_may_run(const ChainCall& member) const;
 
   // Cancelling and deadlines (paged_cancel.cpp).
   void set_deadline(Place place, flexsc_entry& entry, Clock::time_point deadline);

@@ -339,6 +339,7 @@ class alignas(64) Carrier {
 
   static constexpr std::size_t kPublished = 12 + std::tuple_size_v<decltype(RuntimeStats::reaps)>;
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
+  std::array<Completion, 64> reaped_;  // settle()'s, here so that it is not made anew each time
 };
 
 /// The carrier of the thread. Read through of_this_thread() only.

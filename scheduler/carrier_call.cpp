@@ -21,8 +21,6 @@ constexpr unsigned kMadeAlone = 32;
 constexpr std::size_t kFewInFlight = 4;
 /// Rounds in which calls may become executable before a carrier that helps looks at them.
 constexpr std::uint64_t kHelpRounds = 32;
-/// Completions taken at a time.
-constexpr std::size_t kReapBatch = 64;
 
 }  // namespace
 
@@ -73,6 +71,20 @@ long Carrier::run_chain(const Chain& chain, std::span<long> results) {
   if (const long why = must_end(*current_); why != 0) {
     std::fill_n(results.begin(), chain.size(), -ECANCELED);
     return why;
+  }
+  // As in run_call().
+  if (helps_ && alone() && made_alone_ < kMadeAlone) {
+    const PostOptions how{.pool = current_->pool};
+    switch (channel_->chain_or_post(chain, results, &pending, pending.result, how)) {
+      case Channel::Made::done:
+        ++made_alone_;
+        return pending.result;
+      case Channel::Made::posted:
+        ++unsubmitted_;
+        return wait_for(pending);
+      case Channel::Made::full:
+        break;
+    }
   }
   return post_and_wait(pending);
 }
@@ -169,21 +181,20 @@ bool Carrier::settle() {
     FLEXSC_EXPECT(backlog_.empty());
     return false;
   }
-  std::array<Completion, kReapBatch> done;
   bool any = false;
   std::size_t count = 0;
   do {
-    count = channel_->reap(done);
+    count = channel_->reap(reaped_);
     if (count == 0) break;
     ++own_stats_.reaps[static_cast<std::size_t>(std::bit_width(count)) - 1];
     own_stats_.taken += count;
-    for (const Completion& completion : std::span(done).first(count)) {
+    for (const Completion& completion : std::span(reaped_).first(count)) {
       auto& pending = *static_cast<PendingCall*>(completion.token);
       pending.result = completion.result;
       make_ready(pending.fiber);
     }
     any = true;
-  } while (count == done.size());
+  } while (count == reaped_.size());
   if (any) post_backlog();
   return any;
 }

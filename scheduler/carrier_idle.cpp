@@ -237,7 +237,7 @@ bool Carrier::steal() noexcept {
 /// Polls for a while. Whether there is something to do.
 bool Carrier::spin() {
   // What the carrier has to execute itself does not complete by being looked at.
-  if (helps_ || channel_->in_flight() == 0) return false;
+  if (helps_ || spin_.count() == 0 || channel_->in_flight() == 0) return false;
   Clock::time_point end = Clock::now() + spin_;
   if (!timers_.empty()) end = std::min(end, timers_.next());
   do {

@@ -220,6 +220,13 @@ class Channel {
     return call_or_post(call, token, result, {});
   }
 
+  /// The same for a chain, where the channel helps(); other channels post it. `results` and
+  /// `result` as with post_chain() and its completion.
+  [[nodiscard]] virtual Made chain_or_post(const Chain& chain, std::span<long> results, void* token,
+                                           long& /*result*/, const PostOptions& how) {
+    return post_chain(chain, results, token, how) ? Made::posted : Made::full;
+  }
+
   /// Makes all posted calls visible and rings the doorbell if no worker is looking.
   virtual void submit() = 0;
 
