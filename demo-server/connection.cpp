@@ -2,6 +2,7 @@
 #include "connection.hpp"
 
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include <cerrno>
@@ -15,10 +16,21 @@ namespace flexsc::http {
 
 namespace {
 using Clock = std::chrono::steady_clock;
+
+/// Files that are sent in a chain. Larger ones may take their time, of which each step has its own.
+constexpr std::uint64_t kChained = 262'144;
+
+int head_flags(const Answer& answer) {
+  return MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
+}
 }  // namespace
 
-Connection::Connection(Service& service, OwnedFd socket)
-    : service_(service), socket_(std::move(socket)), parser_(service.options().limits) {
+Connection::Connection(Service& service, OwnedFd socket, std::optional<std::size_t> chains)
+    : service_(service),
+      socket_(std::move(socket)),
+      parser_(service.options().limits),
+      waiting_chains_(chains.value_or(0)) {
+  if (chains) chain_.emplace();
   tally_.connections = 1;
   service_.opened(socket_.get());
 }
@@ -41,7 +53,7 @@ bool Connection::serve_one() {
       }
       return false;
   }
-  return send_answer(service_.answer(parser_.request()));
+  return send_answer(service_.answer(parser_.request(), chain_ ? &*chain_ : nullptr));
 }
 
 Connection::Input Connection::read_request() {
@@ -49,8 +61,7 @@ Connection::Input Connection::read_request() {
   for (;;) {  // until feed() says that it is complete: before, the parser speaks of the request
               // before
     if (unparsed_.empty()) {
-      const DeadlineScope limit(service_.options().idle_timeout);
-      const ssize_t got = flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+      const ssize_t got = receive();
       if (got < 0 && errno == EINTR) continue;
       // The socket's own limit, or the fiber's.
       if (got < 0 && (errno == EAGAIN || errno == ETIMEDOUT)) return Input::timed_out;
@@ -66,10 +77,61 @@ Connection::Input Connection::read_request() {
   }
 }
 
+/// Receives into buffer_, unless the chain that sent the last answer has.
+ssize_t Connection::receive() {
+  if (const std::optional<long> got = std::exchange(received_, std::nullopt)) {
+    if (*got >= 0) return *got;
+    errno = static_cast<int>(-*got);
+    return -1;
+  }
+  const DeadlineScope limit(service_.options().idle_timeout);
+  return flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
+}
+
+/// The usual way of an answer, and what follows, as one chain: send it, close the file, and if
+/// there is room wait for the next request. Takes what it sent away from `answer` and `head`; the
+/// rest is to be sent. False if the connection cannot go on.
+bool Connection::send_chained(Answer& answer, std::string_view& head) {
+  const int socket = socket_.get();
+  const bool file = answer.file_bytes > 0;
+  Chain& chain = *chain_;
+  chain.clear();
+  chain.add(SYS_sendto, socket, head.data(), head.size(), head_flags(answer), 0, 0).end_on_short();
+  if (file) {
+    chain.add(SYS_sendfile, socket, answer.file.get(), 0, answer.file_bytes).end_on_short();
+    chain.add(SYS_close, answer.file.get()).go_on();
+  }
+  const bool receives =
+      !answer.close && unparsed_.empty() && service_.open_connections() <= waiting_chains_;
+  if (receives) chain.add(SYS_recvfrom, socket, buffer_.data(), buffer_.size(), 0, 0, 0);
+
+  std::array<long, kChainCalls> results{};
+  const DeadlineScope limit(service_.options().idle_timeout);
+  const long last = run_chain(chain, results);
+  const auto [sent, sent_of_file, closed, unused] = results;
+  if (sent <= 0) return sent == -EINTR;
+  tally_.bytes += static_cast<std::uint64_t>(sent);
+  head.remove_prefix(static_cast<std::size_t>(sent));
+  if (!head.empty()) return true;
+  if (file) {
+    // 0: the file has become shorter than was promised. Only closing says so.
+    if (sent_of_file <= 0) return sent_of_file == -EINTR;
+    tally_.bytes += static_cast<std::uint64_t>(sent_of_file);
+    answer.file_bytes -= static_cast<std::uint64_t>(sent_of_file);
+    if (answer.file_bytes > 0) return true;
+    if (closed != -ECANCELED) (void)answer.file.release();
+  }
+  if (receives) received_ = last;
+  return true;
+}
+
 bool Connection::send_answer(Answer answer) {
   ++tally_.responses[answer.status];
   std::string_view head = answer.head;
-  const int flags = MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
+  if (chain_ && answer.file_bytes <= kChained && !send_chained(answer, head)) {
+    return false;
+  }
+  const int flags = head_flags(answer);
   while (!head.empty() || answer.file_bytes > 0) {
     // For one step forward: usually all of the head and of the file.
     const DeadlineScope limit(service_.options().idle_timeout);

@@ -8,9 +8,11 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 
+#include "flexsc/chain.hpp"
 #include "flexsc/fiber.hpp"
 #include "request.hpp"
 #include "service.hpp"
@@ -21,7 +23,13 @@ namespace flexsc::http {
 /// One client connection (a blocking socket). One thread or fiber at a time.
 class Connection {
  public:
-  Connection(Service& service, OwnedFd socket);
+  /// Calls of the longest chain.
+  static constexpr std::size_t kChainCalls = 4;
+
+  /// `chains`: calls that follow from each other are posted as one, in a fiber. The last of a chain
+  /// waits for the next request, with all of the chain's entries, as long as no more than so many
+  /// connections are open. Nothing: each call is made by itself.
+  Connection(Service& service, OwnedFd socket, std::optional<std::size_t> chains = {});
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   /// Closes the socket and hands in the counters.
@@ -44,7 +52,9 @@ class Connection {
   enum class Input { request, ended, timed_out };
 
   [[nodiscard]] Input read_request();
+  [[nodiscard]] ssize_t receive();
   [[nodiscard]] bool send_answer(Answer answer);
+  [[nodiscard]] bool send_chained(Answer& answer, std::string_view& head);
   void linger() const;
 
   Service& service_;
@@ -52,6 +62,9 @@ class Connection {
   RequestParser parser_;
   std::array<char, 8192> buffer_;  // not initialised: only what recv() wrote is read
   std::string_view unparsed_;      // part of buffer_
+  std::size_t waiting_chains_;
+  std::optional<Chain> chain_;    // if calls are chained; here for its memory
+  std::optional<long> received_;  // what the chain of the last answer got into buffer_
   Tally tally_;
 };
 

@@ -34,7 +34,10 @@ struct ModelOptions {
   EngineOptions engine;
   std::vector<int> carrier_cpus;               ///< `fibers`: see RuntimeOptions
   std::chrono::microseconds carrier_spin{20};  ///< `fibers`
-  std::size_t threads = 1;                     ///< `pool`: threads; `epoll`, `esca`: loops
+  /// `fibers`: whether calls that follow from each other are posted as one (chain.hpp). Not given:
+  /// with engine `kernel`, whose workers do not wait for the ends of chains.
+  std::optional<bool> multi_calls;
+  std::size_t threads = 1;  ///< `pool`: threads; `epoll`, `esca`: loops
 };
 
 /// What the model did beside serving.

@@ -8,6 +8,7 @@
 
 #include "connection.hpp"
 #include "flexsc/metrics.hpp"
+#include "flexsc/uapi.h"
 #include "model.hpp"
 
 namespace flexsc::http {
@@ -21,7 +22,8 @@ class FibersModel final : public Model {
         listener_(service.options(), Waits::unlimited),
         runtime_({.engine = options.engine,
                   .carrier_cpus = options.carrier_cpus,
-                  .spin = options.carrier_spin}) {
+                  .spin = options.carrier_spin}),
+        chains_(chains(options)) {
     if (Live* live = service.live()) {
       live->set_source([this] { return prometheus_text(runtime_.stats()); });
     }
@@ -59,9 +61,18 @@ class FibersModel final : public Model {
   }
 
  private:
+  /// See Connection. Half of all entries may belong to chains that wait: carriers do not get the
+  /// same number of connections each.
+  [[nodiscard]] std::optional<std::size_t> chains(const ModelOptions& options) {
+    if (!options.multi_calls.value_or(runtime_.engine().kind() == EngineKind::kernel)) return {};
+    const std::size_t entries =
+        runtime_.carriers() * options.engine.pages_per_channel * FLEXSC_PAGE_ENTRIES;
+    return entries / 2 / Connection::kChainCalls;
+  }
+
   void start(OwnedFd socket) {
     // Shared, because std::function wants its target copyable.
-    auto connection = std::make_shared<Connection>(service_, std::move(socket));
+    auto connection = std::make_shared<Connection>(service_, std::move(socket), chains_);
     try {
       runtime_
           .spawn([connection = std::move(connection)] { connection->serve(); },
@@ -75,7 +86,8 @@ class FibersModel final : public Model {
 
   Service& service_;
   Listener listener_;
-  Runtime runtime_;  // last: its destructor waits for the fibers, which use the others
+  Runtime runtime_;  // its destructor waits for the fibers, which use the others
+  const std::optional<std::size_t> chains_;
 };
 
 }  // namespace

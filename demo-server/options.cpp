@@ -73,6 +73,9 @@ std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
                  "fibers: how long an idle carrier polls before it sleeps")
       ->take_last()
       ->capture_default_str();
+  app.add_option("--multi-calls", options.model.multi_calls,
+                 "fibers: whether calls that follow from each other are posted as one "
+                 "(default: with engine kernel)");
   app.add_option("--idle-timeout-ms", idle_ms, "Silence after which a connection is closed")
       ->capture_default_str();
   app.add_option("--request-timeout-ms", request_ms,

@@ -122,23 +122,25 @@ Service::Service(const ServiceOptions& options) : options_(options), site_(optio
   if (options.live) live_.emplace(options.live_cores);
 }
 
-Answer Service::answer(const Request& request) {
+Answer Service::answer(const Request& request, Chain* chain) {
   if (live_) {
     live_->count();
     if (std::optional<Answer> own = live_->answer(request, stopping())) return std::move(*own);
   }
-  return site_.answer(request, stopping());
+  return site_.answer(request, stopping(), chain);
 }
 
 void Service::opened(int fd) {
   const std::lock_guard lock(mutex_);
   open_.insert(fd);
+  open_count_.store(open_.size(), std::memory_order_relaxed);
   if (stopping()) (void)::shutdown(fd, SHUT_RD);  // came too late for stop()
 }
 
 void Service::closed(int fd, const Tally& tally) {
   const std::lock_guard lock(mutex_);
   open_.erase(fd);
+  open_count_.store(open_.size(), std::memory_order_relaxed);
   total_.add(tally);
   // Under the lock, so that whoever waits cannot go on and destroy the Service before
   // notify_all() has returned.
@@ -160,11 +162,6 @@ void Service::wait_until_drained() {
 Tally Service::tally() const {
   const std::lock_guard lock(mutex_);
   return total_;
-}
-
-std::size_t Service::open_connections() const {
-  const std::lock_guard lock(mutex_);
-  return open_.size();
 }
 
 }  // namespace flexsc::http

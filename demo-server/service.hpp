@@ -99,7 +99,7 @@ class Service {
 
   [[nodiscard]] const ServiceOptions& options() const noexcept { return options_; }
   /// Answers a request, with a file or with what live() shows.
-  [[nodiscard]] Answer answer(const Request& request);
+  [[nodiscard]] Answer answer(const Request& request, Chain* chain);
   /// Null if the server does not show itself.
   [[nodiscard]] Live* live() noexcept { return live_ ? &*live_ : nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }
@@ -121,7 +121,10 @@ class Service {
 
   /// Counters of all connections that have ended.
   [[nodiscard]] Tally tally() const;
-  [[nodiscard]] std::size_t open_connections() const;
+  [[nodiscard]] std::size_t open_connections() const noexcept {
+    // relaxed: an estimate for whoever does not hold the lock.
+    return open_count_.load(std::memory_order_relaxed);
+  }
 
  private:
   ServiceOptions options_;
@@ -131,6 +134,7 @@ class Service {
   mutable std::mutex mutex_;  // guards what follows; held for moments only, never while parked
   std::condition_variable drained_;
   std::unordered_set<int> open_;
+  std::atomic<std::size_t> open_count_{0};  // its size; written with the lock
   Tally total_;
 };
 

@@ -2,17 +2,16 @@
 #include "site.hpp"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include <array>
+#include <bit>
 #include <cerrno>
-#include <charconv>
 #include <ctime>
 #include <system_error>
 
 #include "flexsc/posix.hpp"
+#include "head.hpp"
 #include "target.hpp"
 
 namespace flexsc::http {
@@ -70,43 +69,54 @@ const char* reason_phrase(int status) {
   return known.text;
 }
 
-void add_field(Answer& answer, std::string_view name, std::string_view value) {
-  answer.head.append(name).append(": ").append(value).append("\r\n");
-}
-
-void begin_head(Answer& answer, int status, const Request& request, bool last) {
+/// The lines that all answers have.
+void begin_head(HeadWriter& head, Answer& answer, int status, const Request& request, bool last) {
   answer.status = status;
   answer.close = last || !request.keep_alive;
   answer.linger = request.unread_input;
-  answer.head.reserve(384);
-  answer.head.append("HTTP/1.1 ").append(std::to_string(status)).append(" ");
-  answer.head.append(reason_phrase(status)).append("\r\nServer: flexsc-httpd\r\n");
-  add_field(answer, "Date", date_text(std::time(nullptr)));
+  head.text("HTTP/1.1 ").number(static_cast<std::uint64_t>(status)).text(" ");
+  head.text(reason_phrase(status)).text("\r\nServer: flexsc-httpd\r\nDate: ");
+  head.text(date_text(std::time(nullptr))).text("\r\n");
   if (answer.close) {
-    answer.head += "Connection: close\r\n";
+    head.text("Connection: close\r\n");
   } else if (request.http10) {
-    answer.head += "Connection: keep-alive\r\n";
+    head.text("Connection: keep-alive\r\n");
   }
 }
 
-/// A strong validator: it changes whenever the file's bytes may have.
-std::string entity_tag(const struct stat& status) {
-  std::string tag = "\"";
-  const auto add = [&tag](std::uint64_t number) {
-    std::array<char, 16> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, 16).ptr;
-    tag.append(digits.data(), end);
-  };
-  add(status.st_ino);
-  tag += '-';
-  add(static_cast<std::uint64_t>(status.st_size));
-  tag += '-';
-  add(static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1000000000U +
-      static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
-  return tag += '"';
-}
+/// An entity tag and where it is.
+class EntityTag {
+ public:
+  /// A strong validator: it changes whenever the file's bytes may have.
+  explicit EntityTag(const struct stat& status) {
+    *end_++ = '"';
+    add(status.st_ino);
+    *end_++ = '-';
+    add(static_cast<std::uint64_t>(status.st_size));
+    *end_++ = '-';
+    add(static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1000000000U +
+        static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
+    *end_++ = '"';
+  }
+  EntityTag(const EntityTag&) = delete;
+  EntityTag& operator=(const EntityTag&) = delete;
 
-bool not_modified(const Request& request, const std::string& tag, std::time_t modified) {
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {text_.data(), static_cast<std::size_t>(end_ - text_.data())};
+  }
+
+ private:
+  void add(std::uint64_t number) {
+    for (int shift = (63 - std::countl_zero(number | 1)) & ~3; shift >= 0; shift -= 4) {
+      *end_++ = "0123456789abcdef"[number >> shift & 15U];
+    }
+  }
+
+  std::array<char, 3 * 16 + 4> text_;
+  char* end_ = text_.data();
+};
+
+bool not_modified(const Request& request, std::string_view tag, std::time_t modified) {
   if (request.if_none_match) return any_tag_matches(*request.if_none_match, tag);
   if (!request.if_modified_since) return false;
   const auto since = parse_http_date(*request.if_modified_since);
@@ -114,7 +124,7 @@ bool not_modified(const Request& request, const std::string& tag, std::time_t mo
 }
 
 /// Whether a Range field counts: without If-Range, or if that names what we have.
-bool range_applies(const Request& request, const std::string& tag, std::time_t modified) {
+bool range_applies(const Request& request, std::string_view tag, std::time_t modified) {
   if (request.method != HTTP_GET || !request.range) return false;
   if (!request.if_range) return true;
   if (request.if_range->starts_with('"')) return *request.if_range == tag;
@@ -144,22 +154,6 @@ int status_for_open_error(int error) {
   }
 }
 
-/// Opens a file below `root`, never outside it; a descriptor or -errno. Non-blocking,
-/// because opening a FIFO would otherwise wait for a writer.
-long open_beneath(int root, const std::string& path) {
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  for (int attempt = 0;; ++attempt) {
-    const long fd = flexsc::syscall(SYS_openat2, root, reinterpret_cast<long>(path.c_str()),
-                                    reinterpret_cast<long>(&how), sizeof how);
-    if (fd >= 0) return fd;
-    // EAGAIN: something was renamed meanwhile, so that the kernel could not be sure
-    // that the path stays below the root.
-    if ((errno != EAGAIN && errno != EINTR) || attempt == 8) return -errno;
-  }
-}
-
 }  // namespace
 
 void OwnedFd::reset(int fd) noexcept {
@@ -172,14 +166,14 @@ Site::Site(const std::string& root)
   if (root_.get() < 0) throw std::system_error(errno, std::generic_category(), root);
 }
 
-Answer Site::answer(const Request& request, bool last) const {
+Answer Site::answer(const Request& request, bool last, Chain* chain) const {
   if (request.refusal != 0) return refusal(request.refusal, request, last);
   if (request.method != HTTP_GET && request.method != HTTP_HEAD) {
     return refusal(405, request, last);
   }
   const auto mapped = site_path(request.target);
   if (const int* status = std::get_if<int>(&mapped)) return refusal(*status, request, last);
-  return answer_with_file(request, std::get<SitePath>(mapped).path, last);
+  return answer_with_file(request, std::get<SitePath>(mapped).path, last, chain);
 }
 
 Answer Site::text(const Request& request, bool last, std::string_view type, std::string_view body) {
@@ -188,82 +182,82 @@ Answer Site::text(const Request& request, bool last, std::string_view type, std:
     return refusal(405, request, last);
   }
   Answer answer;
-  begin_head(answer, 200, request, last);
-  add_field(answer, "Content-Type", type);
-  add_field(answer, "Content-Length", std::to_string(body.size()));
-  add_field(answer, "Cache-Control", "no-store");
-  answer.head += "\r\n";
+  HeadWriter head;
+  begin_head(head, answer, 200, request, last);
+  head.text("Content-Type: ").text(type).text("\r\nContent-Length: ").number(body.size());
+  head.text("\r\nCache-Control: no-store\r\n\r\n");
+  answer.head = head.str();
   if (request.method == HTTP_GET) answer.head += body;
   return answer;
 }
 
 Answer Site::refusal(int status, const Request& request, bool last) {
+  return refusal(status, request, last, std::nullopt);
+}
+
+/// `size`: of the file of which a range was asked for.
+Answer Site::refusal(int status, const Request& request, bool last,
+                     std::optional<std::uint64_t> size) {
   Answer answer;
-  begin_head(answer, status, request, last);
-  if (status == 405) add_field(answer, "Allow", "GET, HEAD");
+  HeadWriter head;
+  begin_head(head, answer, status, request, last);
+  if (status == 405) head.text("Allow: GET, HEAD\r\n");
+  if (size) head.text("Content-Range: bytes */").number(*size).text("\r\n");
   const std::string body = std::to_string(status) + ' ' + reason_phrase(status) + '\n';
-  add_field(answer, "Content-Type", "text/plain; charset=utf-8");
-  add_field(answer, "Content-Length", std::to_string(body.size()));
-  answer.head += "\r\n";
+  head.text("Content-Type: text/plain; charset=utf-8\r\nContent-Length: ").number(body.size());
+  head.text("\r\n\r\n");
+  answer.head = head.str();
   if (request.method != HTTP_HEAD) answer.head += body;
   return answer;
 }
 
-Answer Site::answer_with_file(const Request& request, const std::string& path, bool last) const {
-  long fd = open_beneath(root_.get(), path);
+Answer Site::answer_with_file(const Request& request, const std::string& path, bool last,
+                              Chain* chain) const {
+  struct stat status {};
+  std::string named = path;
+  long fd = open_with_status(chain, root_.get(), named, status);
   if (fd < 0) return refusal(status_for_open_error(static_cast<int>(-fd)), request, last);
   OwnedFd file(static_cast<int>(fd));
-  struct stat status {};
-  if (flexsc::fstat(file.get(), &status) != 0) return refusal(500, request, last);
-  std::string named = path;
   if (S_ISDIR(status.st_mode)) {
     named += "/index.html";
-    fd = open_beneath(root_.get(), named);
+    fd = open_with_status(chain, root_.get(), named, status);
     if (fd < 0) return refusal(status_for_open_error(static_cast<int>(-fd)), request, last);
     file.reset(static_cast<int>(fd));
-    if (flexsc::fstat(file.get(), &status) != 0) return refusal(500, request, last);
   }
   if (!S_ISREG(status.st_mode)) return refusal(404, request, last);
 
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  const std::string tag = entity_tag(status);
+  const EntityTag tag(status);
   const std::time_t modified = status.st_mtim.tv_sec;
   ByteRange range{0, size - 1};  // not used for an empty file
   RangeKind kind = RangeKind::whole;
-  const bool unchanged = not_modified(request, tag, modified);
-  if (!unchanged && range_applies(request, tag, modified)) {
+  const bool unchanged = not_modified(request, tag.text(), modified);
+  if (!unchanged && range_applies(request, tag.text(), modified)) {
     kind = parse_range(*request.range, size, range);
   }
+  if (kind == RangeKind::unsatisfiable) return refusal(416, request, last, size);
 
   Answer answer;
-  if (kind == RangeKind::unsatisfiable) {
-    answer = refusal(416, request, last);
-    // Inserted before the blank line would do as well; fields have no order.
-    answer.head.insert(answer.head.find("\r\n") + 2,
-                       "Content-Range: bytes */" + std::to_string(size) + "\r\n");
-    return answer;
+  HeadWriter head;
+  const bool part = kind == RangeKind::part;
+  begin_head(head, answer, unchanged ? 304 : (part ? 206 : 200), request, last);
+  head.text("Last-Modified: ").text(date_text(modified));
+  head.text("\r\nETag: ").text(tag.text()).text("\r\nAccept-Ranges: bytes\r\n");
+  const std::uint64_t length = part ? range.last - range.first + 1 : size;
+  if (!unchanged) {
+    head.text("Content-Type: ").text(media_type(named));
+    head.text("\r\nContent-Length: ").number(length).text("\r\n");
+    if (part) {
+      head.text("Content-Range: bytes ").number(range.first).text("-").number(range.last);
+      head.text("/").number(size).text("\r\n");
+    }
   }
-  begin_head(answer, unchanged ? 304 : (kind == RangeKind::part ? 206 : 200), request, last);
-  add_field(answer, "Last-Modified", date_text(modified));
-  add_field(answer, "ETag", tag);
-  add_field(answer, "Accept-Ranges", "bytes");
-  if (unchanged) {
-    answer.head += "\r\n";
-    return answer;
-  }
-  const std::uint64_t length = kind == RangeKind::part ? range.last - range.first + 1 : size;
-  add_field(answer, "Content-Type", media_type(named));
-  add_field(answer, "Content-Length", std::to_string(length));
-  if (kind == RangeKind::part) {
-    add_field(answer, "Content-Range",
-              "bytes " + std::to_string(range.first) + '-' + std::to_string(range.last) + '/' +
-                  std::to_string(size));
-  }
-  answer.head += "\r\n";
+  answer.head = head.text("\r\n").str();
+  if (unchanged) return answer;
   if (request.method == HTTP_GET && length > 0) {
     // sendfile() without an offset goes on from the file's position, which is what a
     // batch segment can record; so the position says where to begin.
-    if (kind == RangeKind::part && range.first > 0 &&
+    if (part && range.first > 0 &&
         flexsc::lseek(file.get(), static_cast<off_t>(range.first), SEEK_SET) < 0) {
       return refusal(500, request, last);
     }

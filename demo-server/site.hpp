@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "file_calls.hpp"
 #include "request.hpp"
 
 namespace flexsc::http {
@@ -55,7 +57,7 @@ class Site {
 
   /// Answers a request. Never throws for what a client sent or the file system says.
   /// `last`: the server is stopping, so the connection must end with this answer.
-  [[nodiscard]] Answer answer(const Request& request, bool last) const;
+  [[nodiscard]] Answer answer(const Request& request, bool last, Chain* chain) const;
 
   /// An answer that is all in memory.
   [[nodiscard]] static Answer text(const Request& request, bool last, std::string_view type,
@@ -64,7 +66,10 @@ class Site {
   [[nodiscard]] static Answer refusal(int status, const Request& request, bool last);
 
  private:
-  Answer answer_with_file(const Request& request, const std::string& path, bool last) const;
+  [[nodiscard]] static Answer refusal(int status, const Request& request, bool last,
+                                      std::optional<std::uint64_t> size);
+  Answer answer_with_file(const Request& request, const std::string& path, bool last,
+                          Chain* chain) const;
 
   OwnedFd root_;
 };

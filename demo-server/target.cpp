@@ -22,8 +22,13 @@ int hex_digit(char c) {
   return -1;
 }
 
-/// Decodes one segment of a path into `out`; 0 or the refusing status.
+/// Appends one segment of a path, decoded, to `out`; 0 or the refusing status.
 int decode_segment(std::string_view segment, std::string& out) {
+  // Nearly all there are.
+  if (segment.find('%') == std::string_view::npos && segment.find('\0') == std::string_view::npos) {
+    out.append(segment);
+    return 0;
+  }
   for (std::size_t i = 0; i < segment.size(); ++i) {
     char c = segment[i];
     if (c == '%') {
@@ -83,15 +88,20 @@ std::variant<SitePath, int> site_path(std::string_view target) {
   while (!target.empty()) {
     target.remove_prefix(1);  // the slash
     const std::size_t end = std::min(target.find('/'), target.size());
-    std::string segment;
-    if (const int status = decode_segment(target.substr(0, end), segment)) return status;
+    // "//" is "/".
+    if (end == 0 && end != target.size()) continue;
+    if (!result.path.empty()) result.path += '/';
+    const std::size_t begin = result.path.size();
+    if (end == 0) {
+      result.path += "index.html";
+    } else if (const int status = decode_segment(target.substr(0, end), result.path)) {
+      return status;
+    }
+    const std::string_view segment = std::string_view(result.path).substr(begin);
     // Clients resolve dot segments before they send; one that is left is an attempt to
     // leave the site, or a mistake.
     if (segment == "." || segment == "..") return kNotFound;
     target.remove_prefix(end);
-    if (segment.empty() && !target.empty()) continue;  // "//" is "/"
-    if (!result.path.empty()) result.path += '/';
-    result.path += segment.empty() ? "index.html" : segment;
   }
   return result;
 }

@@ -36,9 +36,16 @@ std::vector<std::string> words(const fs::path& folder, const Side& side, const f
 
 }  // namespace
 
+std::string Side::name() const {
+  std::string name = engine.empty() ? model : model + "_" + engine;
+  if (multi_calls) name += *multi_calls ? "_chains" : "_single";
+  return name;
+}
+
 std::vector<std::string> Side::arguments() const {
   std::vector<std::string> result{"--model", model};
   if (!engine.empty()) result.insert(result.end(), {"--engine", engine});
+  if (multi_calls) result.insert(result.end(), {"--multi-calls", *multi_calls ? "true" : "false"});
   return result;
 }
 
@@ -52,8 +59,17 @@ std::string Side::missing() const {
 
 const std::vector<Side>& all_sides() {
   static const std::vector<Side> sides{
-      {"threads", ""},    {"pool", ""},          {"epoll", ""},       {"esca", "direct"},
-      {"esca", "kernel"}, {"fibers", "threads"}, {"fibers", "uring"}, {"fibers", "kernel"},
+      {"threads", ""},
+      {"pool", ""},
+      {"epoll", ""},
+      {"esca", "direct"},
+      {"esca", "kernel"},
+      {"fibers", "threads"},
+      {"fibers", "uring"},
+      {"fibers", "kernel"},
+      // The other way than they would by themselves.
+      {"fibers", "threads", true},
+      {"fibers", "kernel", false},
   };
   return sides;
 }

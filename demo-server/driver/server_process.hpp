@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -20,11 +21,14 @@ namespace flexsc::http::driver {
 struct Side {
   std::string model;
   std::string engine;  ///< empty for models that make their calls themselves
-  [[nodiscard]] std::string name() const { return engine.empty() ? model : model + "_" + engine; }
+  /// Whether it is told to make multi-calls, or not to; else it does as it likes.
+  std::optional<bool> multi_calls = {};
+  [[nodiscard]] std::string name() const;
   [[nodiscard]] std::vector<std::string> arguments() const;
   /// Why it cannot run here; empty if it can.
   [[nodiscard]] std::string missing() const;
 };
+/// All that there are, for tests.
 [[nodiscard]] const std::vector<Side>& all_sides();
 /// Prints its name; GoogleTest looks for a function of this name.
 inline void PrintTo(const Side& side, std::ostream* out) {

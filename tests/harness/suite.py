@@ -60,7 +60,7 @@ SUITES: tuple[Suite, ...] = (
     Suite("conformance", ("conformance-tests --every 3 --gtest_filter='*/kernel_*:*/uring_*'",
                           "conformance-tests --every 8 --gtest_filter='*/threads_*'")),
     # The server's models on engines that depend on the kernel.
-    Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel:*_uring'",), cpus=3),
+    Suite("http-on-the-module", ("flexsc-http-tests --gtest_filter='*_kernel:*_kernel_single:*_uring'",), cpus=3),
     # Random use by many processes, to which random things happen. `./run stress` does more of it.
     Suite("stress", ("flexsc-stress --seed 1 --operations 8000",
                      "flexsc-stress --seed 2 --operations 3000 --processes 12"), gtest=False),

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+/// @file
+/// The system calls with which the request handler gets at a file.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <string>
+
+#include "flexsc/chain.hpp"
+
+namespace flexsc::http {
+
+/// Opens a file below the folder `root`, never outside of it, and asks for its status. The
+/// descriptor, or -errno. Does not wait for a FIFO's writer. With `chain`, which is overwritten,
+/// both calls are made as one; only in a fiber.
+[[nodiscard]] long open_with_status(Chain* chain, int root, const std::string& path,
+                                    struct stat& status);
+
+}  // namespace flexsc::http
