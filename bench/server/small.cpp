@@ -71,70 +71,76 @@ int udp_socket() {
   return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
-/// The calls of a request on `file`: by turns its status, and a piece of it.
-class FileWork {
- public:
-  FileWork(int file, unsigned calls) : file_(file), calls_(calls) {
-    for (unsigned i = 0; i < calls; ++i) {
-      if (i % 2 == 0) {
-        chain_.add(SYS_fstat, file, &status_);
-      } else {
-        chain_.add(SYS_pread64, file, piece_.data(), piece_.size(), offset(i));
-      }
-    }
-  }
-  FileWork(const FileWork&) = delete;
-  FileWork& operator=(const FileWork&) = delete;
+off_t offset(unsigned i) {
+  return static_cast<off_t>(i * kMessage);
+}
 
-  /// Makes them one by one. Whether all did what they should.
-  [[nodiscard]] bool directly() {
-    for (unsigned i = 0; i < calls_; ++i) {
-      const bool made = i % 2 == 0 ? execute(make_call(SYS_fstat, file_, &status_)) == 0
-                                   : ::pread(file_, piece_.data(), piece_.size(), offset(i)) ==
-                                         static_cast<ssize_t>(piece_.size());
-      if (!made) return false;
-    }
-    return true;
-  }
-  /// Makes them as one chain.
-  [[nodiscard]] bool as_chain() {
-    return calls_ == 0 || run_chain(chain_, std::span(results_).first(calls_)) >= 0;
-  }
+/// A datagram and who it is from.
+struct Request {
+  Message message;
+  sockaddr_in client{};
+  socklen_t length = sizeof client;
+  [[nodiscard]] sockaddr* address() { return reinterpret_cast<sockaddr*>(&client); }
+};
 
- private:
-  static off_t offset(unsigned i) { return static_cast<off_t>(i * kMessage); }
-
-  int file_;
-  unsigned calls_;
-  struct stat status_ {};
-  Message piece_{};
-  Chain chain_;
-  std::array<long, kFileCalls> results_{};
+/// What a request asks of `file`: by turns its status, and a piece of it.
+struct FileWork {
+  struct stat status {};
+  Message piece{};
 };
 
 /// Serves until a call fails; it is killed before.
-template <auto kReceive, auto kSend, auto kWork>
-void serve_by(int socket, int file, unsigned calls) {
-  FileWork work(file, calls);
+void serve_by_thread(int socket, int file, unsigned calls) {
+  Request request;
+  FileWork work;
   for (;;) {
-    Message message;
-    sockaddr_in client{};
-    socklen_t length = sizeof client;
-    auto* address = reinterpret_cast<sockaddr*>(&client);
-    const ssize_t got = kReceive(socket, message.data(), message.size(), 0, address, &length);
-    if (got < 0 || !(work.*kWork)()) return;
-    const auto bytes = static_cast<std::size_t>(got);
-    if (kSend(socket, message.data(), bytes, 0, address, length) != got) return;
+    const ssize_t got =
+        ::recvfrom(socket, request.message.data(), kMessage, 0, request.address(), &request.length);
+    if (got < 0) return;
+    for (unsigned i = 0; i < calls; ++i) {
+      const bool made = i % 2 == 0 ? execute(make_call(SYS_fstat, file, &work.status)) == 0
+                                   : ::pread(file, work.piece.data(), kMessage, offset(i)) ==
+                                         static_cast<ssize_t>(kMessage);
+      if (!made) return;
+    }
+    if (::sendto(socket, request.message.data(), static_cast<std::size_t>(got), 0,
+                 request.address(), request.length) != got) {
+      return;
+    }
   }
 }
 
-constexpr auto serve_by_thread = serve_by<::recvfrom, ::sendto, &FileWork::directly>;
-constexpr auto serve_by_fiber = serve_by<flexsc::recvfrom, flexsc::sendto, &FileWork::as_chain>;
+/// The same in a fiber, where the calls of a request and the wait for the next one are a chain.
+void serve_by_fiber(int socket, int file, unsigned calls) {
+  Request request;
+  FileWork work;
+  Chain chain;
+  for (unsigned i = 0; i < calls; ++i) {
+    if (i % 2 == 0) {
+      chain.add(SYS_fstat, file, &work.status);
+    } else {
+      chain.add(SYS_pread64, file, work.piece.data(), kMessage, offset(i)).end_on_short();
+    }
+  }
+  // All datagrams of this service are as long.
+  chain.add(SYS_sendto, socket, request.message.data(), kMessage, 0, request.address(),
+            request.length);
+  chain
+      .add(SYS_recvfrom, socket, request.message.data(), kMessage, 0, request.address(),
+           &request.length)
+      .end_on_short();
+  std::array<long, kFileCalls + 2> results{};
+  ssize_t got = flexsc::recvfrom(socket, request.message.data(), kMessage, 0, request.address(),
+                                 &request.length);
+  while (got == static_cast<ssize_t>(kMessage)) {
+    got = run_chain(chain, std::span(results).first(chain.size()));
+  }
+}
 
 void serve_by_fibers(int socket, int file, unsigned calls) {
   RuntimeOptions options;
   options.engine.kind = EngineKind::kernel;
-  options.engine.pages_per_channel = 32;  // twenty entries for each fiber, and one for its datagram
+  options.engine.pages_per_channel = 8;  // an entry for each call of a request
   options.carrier_cpus = {cpu(0)};
   options.spin = std::chrono::microseconds(0);
   Runtime runtime(options);
