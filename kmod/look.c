@@ -64,6 +64,16 @@ static bool socket_never_waits(const struct flexsc_call *call, u16 traits,
 	return message_flags(call) & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
 }
 
+/* As sk_stream_is_writeable(), whose calls of the protocol are indirect. */
+static bool tcp_writeable(const struct sock *sk)
+{
+	const struct tcp_sock *tcp = tcp_sk(sk);
+	u64 unsent = READ_ONCE(tcp->write_seq) - READ_ONCE(tcp->snd_nxt);
+
+	return sk_stream_wspace(sk) >= sk_stream_min_wspace(sk) &&
+	       unsent * 2 < tcp_notsent_lowat(tcp);
+}
+
 /*
  * What poll would say of a TCP socket in its usual state, at a tenth of the
  * price: 1 if it is ready, 0 if it is not, -1 if poll has to be asked. As in
@@ -81,15 +91,15 @@ static int tcp_ready(u16 traits, const struct sock *sk)
 	    READ_ONCE(sk->sk_shutdown) || READ_ONCE(sk->sk_err))
 		return -1;
 	if (traits & FLEXSC_CALL_OUT) /* poll asks for a wake-up too */
-		return sk_stream_is_writeable(sk) ? 1 : -1;
+		return tcp_writeable(sk) ? 1 : -1;
 	if (READ_ONCE(sk->sk_rcvlowat) > 1 || READ_ONCE(tcp->urg_data))
 		return -1;
 	return READ_ONCE(tcp->rcv_nxt) != READ_ONCE(tcp->copied_seq);
 }
 
 /* Whether the file is ready for *events, which are those of the call. */
-static bool is_ready(u16 traits, struct file *file, const struct socket *sock,
-		     __poll_t *events)
+static __always_inline bool is_ready(u16 traits, struct file *file,
+				     const struct socket *sock, __poll_t *events)
 {
 	int ready = sock ? tcp_ready(traits, sock->sk) : -1;
 
