@@ -221,17 +221,6 @@ static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
 	}
 }
 
-/* A helper opens something. If it has to wait, a worker does it instead. */
-static long make_open(struct flexsc_exec *exec, struct flexsc_op *op,
-		      struct flexsc_op_call *member)
-{
-	long ret;
-
-	exec->interrupt = true;
-	ret = flexsc_exec_call(exec, &member->call, op);
-	return flexsc_exec_settle(exec, &ret) ? -FLEXSC_LEAVE : ret;
-}
-
 /* A call that is not plain. */
 static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 		       struct flexsc_op_call *member)
@@ -250,7 +239,7 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
 		return make_waiting(exec, op, member);
 	if (!exec->worker && member->traits & FLEXSC_CALL_WORKED)
-		return make_open(exec, op, member);
+		return flexsc_exec_open(exec, &member->call, op);
 	return flexsc_exec_call(exec, &member->call, op);
 }
 

@@ -269,6 +269,20 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 }
 
 /*
+ * A helper's call that opens something, for op if it is one of an operation.
+ * -FLEXSC_LEAVE: it would have to wait, so a worker has to make it.
+ */
+long flexsc_exec_open(struct flexsc_exec *exec, struct flexsc_call *call,
+		      struct flexsc_op *op)
+{
+	long ret;
+
+	exec->interrupt = true;
+	ret = flexsc_exec_call(exec, call, op);
+	return flexsc_exec_settle(exec, &ret) ? -FLEXSC_LEAVE : ret;
+}
+
+/*
  * After a call that was to be interrupted if it sleeps, and ended with *ret.
  * The flag that interrupts is taken away again. Returns whether the call was
  * interrupted before it had any effect.

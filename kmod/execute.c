@@ -73,15 +73,11 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 /* A helper opens something. If it has to wait, a worker does it instead. */
 static long serve_open(struct flexsc_exec *exec)
 {
-	long ret;
+	long ret = flexsc_exec_open(exec, &exec->call, NULL);
 
-	exec->interrupt = true;
-	ret = flexsc_exec_call(exec, &exec->call, NULL);
-	if (flexsc_exec_settle(exec, &ret)) {
+	if (ret == -FLEXSC_LEAVE)
 		exec->left = true;
-		return give_back(exec);
-	}
-	return ret == -FLEXSC_AGAIN ? give_back(exec) : ret;
+	return ret == -FLEXSC_LEAVE || ret == -FLEXSC_AGAIN ? give_back(exec) : ret;
 }
 
 /* An entry of any kind. Returns its result, or -FLEXSC_LATER. */

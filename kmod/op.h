@@ -193,6 +193,8 @@ long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
 		       struct flexsc_op *op, long ret);
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
+long flexsc_exec_open(struct flexsc_exec *exec, struct flexsc_call *call,
+		      struct flexsc_op *op);
 bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);
 bool flexsc_exec_resume(struct flexsc_exec *exec);
 

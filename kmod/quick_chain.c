@@ -162,12 +162,8 @@ static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 	struct flexsc_call *call = &exec->call;
 	long ret;
 
-	if (traits & FLEXSC_CALL_WORKED) {
-		/* If it has to wait, a worker does it instead. */
-		exec->interrupt = true;
-		ret = flexsc_exec_call(exec, call, NULL);
-		return flexsc_exec_settle(exec, &ret) ? -FLEXSC_LEAVE : ret;
-	}
+	if (traits & FLEXSC_CALL_WORKED)
+		return flexsc_exec_open(exec, call, NULL);
 	do {
 		ret = flexsc_look(exec, call, traits, file, events, limit);
 		if (!ret)

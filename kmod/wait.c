@@ -72,6 +72,13 @@ client_completions(const struct flexsc_client *client)
 	return n;
 }
 
+/* The waiter is about to be woken. Under group->lock. */
+static void note_wake(struct flexsc_client *client)
+{
+	if (!client->woken_at)
+		client->woken_at = ktime_get();
+}
+
 /* Wakes the thread in WAIT, if there is one. Under group->lock. */
 void flexsc_client_wake_locked(struct flexsc_client *client)
 {
@@ -79,8 +86,7 @@ void flexsc_client_wake_locked(struct flexsc_client *client)
 	/* It stays until it has taken itself out of here, under the lock. */
 	if (!client->waiter)
 		return;
-	if (!client->woken_at)
-		client->woken_at = ktime_get();
+	note_wake(client);
 	wake_up_process(client->waiter);
 }
 
@@ -104,8 +110,7 @@ void flexsc_client_wake(struct flexsc_client *client)
 	raw_spin_lock_irqsave(&client->group->lock, flags);
 	if (client->waiter && client_completions(client) >= client->wait_min) {
 		waiter = get_task_struct(client->waiter);
-		if (!client->woken_at)
-			client->woken_at = ktime_get();
+		note_wake(client);
 	}
 	raw_spin_unlock_irqrestore(&client->group->lock, flags);
 	if (!waiter)
