@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "blocking.hpp"
 #include "chain_run.hpp"
@@ -86,10 +85,9 @@ inline bool PagedChannel::post_at_head(Place& head, const Chain& chain, std::spa
   flexsc_entry* entry = &pages_.entry(head.page, head.bit);
   bool workers = true;
   for (const ChainCall& member : chain.members()) {
-    entry->nr = member.call.nr;
+    fill(*entry, member.call);
     entry->flags = member.flags | FLEXSC_ENTRY_LINK;
     entry->from = member.from;
-    std::memcpy(entry->args, member.call.args.data(), sizeof entry->args);
     ++entry;
     // These have a meaning of their own outside of chains; one that breaks another rule is refused
     // by who makes it.

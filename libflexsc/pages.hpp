@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <utility>
 
 #include "flexsc/call.hpp"
@@ -98,7 +99,7 @@ inline void fill(flexsc_entry& entry, const Call& call) noexcept {
   entry.nr = call.nr;
   entry.flags = 0;
   entry.from = 0;
-  for (std::size_t i = 0; i < call.args.size(); ++i) entry.args[i] = call.args[i];
+  std::memcpy(entry.args, call.args.data(), sizeof entry.args);
 }
 
 /// The call that an entry holds.
