@@ -89,16 +89,17 @@ double rate(const Setup& setup, const TemporaryFolder& site) {
   return serve(setup, site).load.requests_per_s;
 }
 
-/// A B A B ...: pairs of requests per second.
-json compare(Context& context, const Setup& ours, const Setup& other) {
+/// A B A B ...: pairs of what `measure` says of both.
+json compare(Context& context, const Setup& ours, const Setup& other,
+             const std::function<double(const Setup&, const TemporaryFolder&)>& measure = rate) {
   const TemporaryFolder site;
   write_site(site.path());
   const unsigned pairs = context.samples(kPairs, 1);
   json result;
   for (unsigned i = 0; i < pairs; ++i) {
-    const double first = rate(ours, site);
+    const double first = measure(ours, site);
     context.progress((i + 0.5) / pairs);
-    result["pairs"].push_back({first, rate(other, site)});
+    result["pairs"].push_back({first, measure(other, site)});
     context.progress((i + 1.0) / pairs);
   }
   return result;
@@ -134,12 +135,12 @@ json one_connection(Context& context) {
 }
 
 /// Requests per second of what is open: connecting, which takes the first part of a load, is taken
-/// out as the difference of a long load and a short one.
-double steady_rate(Setup setup, const TemporaryFolder& site, unsigned seconds) {
-  setup.seconds = seconds;
+/// out as the difference of a load of that time and one that is twice as long.
+double steady_rate(const Setup& setup, const TemporaryFolder& site) {
   const WrkReport brief = serve(setup, site).load;
-  setup.seconds = 2 * seconds;
-  const WrkReport longer = serve(setup, site).load;
+  Setup twice = setup;
+  twice.seconds *= 2;
+  const WrkReport longer = serve(twice, site).load;
   const auto took = [](const WrkReport& report) {
     return static_cast<double>(report.requests) / report.requests_per_s;
   };
@@ -150,20 +151,11 @@ double steady_rate(Setup setup, const TemporaryFolder& site, unsigned seconds) {
 json c10k(Context& context) {
   // A fiber that waits for a request has its call in an entry.
   const std::vector<std::string> room{"--pages", "256"};
-  const Setup many{.side = kFibers, .connections = kTenThousand, .arguments = room};
-  const Setup few{.side = kFibers, .connections = kFew, .arguments = room};
-  const TemporaryFolder site;
-  write_site(site.path());
-  const unsigned pairs = context.samples(kPairs, 1);
   const unsigned seconds = context.quick() ? 3 : 5;
-  json result;
-  for (unsigned i = 0; i < pairs; ++i) {
-    const double first = steady_rate(many, site, seconds);
-    context.progress((i + 0.7) / pairs);
-    result["pairs"].push_back({first, steady_rate(few, site, seconds)});
-    context.progress((i + 1.0) / pairs);
-  }
-  return result;
+  return compare(
+      context,
+      {.side = kFibers, .connections = kTenThousand, .seconds = seconds, .arguments = room},
+      {.side = kFibers, .connections = kFew, .seconds = seconds, .arguments = room}, steady_rate);
 }
 
 /// A table of requests per second: a line for each model, a column for each of `sizes`. A quick run
