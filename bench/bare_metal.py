@@ -155,8 +155,8 @@ class Site:
         found = []
         for name in names:
             ground = book[name].ground
-            if ground.modelled and not self.counts_here(book, name):
-                why = "it is counted by the cache model, in a guest"
+            if ground.counts and not self.counts_here(book, name):
+                why = "the emulator counts it, in a guest"
             elif ground.cpus > len(self.cpus):
                 why = f"it needs {ground.cpus} CPUs, there are {len(self.cpus)}"
             else:

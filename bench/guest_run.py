@@ -171,7 +171,7 @@ def collected(ground: str, names: list[str], read: dict | None, why: str,
 def ground_text(machine: qemu.Machine) -> str:
     how = "instructions (icount)" if machine.icount else f"wall clock ({machine.accel})"
     if machine.plugin:
-        how = "modelled (cache model)"
+        how = "instructions (of each vCPU)" if "caches=off" in machine.plugin else "modelled (cache model)"
     return f"{how}, {machine.cpus} vCPU, Linux {machine.kernel.release}"
 
 
@@ -198,13 +198,13 @@ class Runner:
         """The keys of one ground. What fails is in the result."""
         if ground.native:
             return self.natively(program, names)
-        emulated = ground.icount or ground.modelled
+        emulated = ground.icount or ground.counts
         machine = qemu.Machine(self.kernel, ground.cpus, ground.memory, ground.icount,
                                "tcg" if emulated else accel.choose(self.kernel, "auto"))
         if not emulated:
             quiet_wanted()
-        if ground.modelled:
-            return self.model(machine, program, names)
+        if ground.counts:
+            return self.model(machine, program, names, ground.counts == "caches")
         print(f"{ground_text(machine)}: {', '.join(names)}", flush=True)
         self.progress.next_guest(names)
         samples = self.boot(machine, program, names)
@@ -240,7 +240,8 @@ class Runner:
         why = lost(outcome, self.progress.running)
         return collected(ground_text(machine), names, read, why, outcome.problems)
 
-    def model(self, machine: qemu.Machine, program: str, names: list[str]) -> report.Samples:
+    def model(self, machine: qemu.Machine, program: str, names: list[str],
+              caches: bool) -> report.Samples:
         """A guest for each sample, since the cache model counts once in a guest's life."""
         total = report.Samples("", {}, {}, [])
         count = QUICK_MODELLED if self.quick else MODELLED
@@ -258,7 +259,7 @@ class Runner:
                 for side in ("ours", "other"):
                     with tempfile.TemporaryDirectory() as folder:
                         counts = Path(folder) / "counts.json"
-                        guest = replace(machine, plugin=cache_model.plugin(counts))
+                        guest = replace(machine, plugin=cache_model.plugin(counts, caches))
                         total.ground = ground_text(guest)
                         one = self.boot(guest, program, [name], "--side", side,
                                         show=lambda _: None)

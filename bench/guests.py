@@ -14,8 +14,9 @@ class Ground:
     cpus: int
     memory: int = 1024  # MiB
     icount: bool = False
-    # Each side of each pair has a guest of its own, in which the cache model counts.
-    modelled: bool = False
+    # Each side of each pair has a guest of its own, in which the emulator counts for each CPU:
+    # "instructions", or those and the misses of modelled "caches".
+    counts: str = ""
     # No guest: this machine, without the module; it must have so many CPUs.
     native: bool = False
 
@@ -30,7 +31,7 @@ class Key(figures.Key):
 
     program: str = ""  # if it is not the book's
     needs: tuple[str, ...] = ()  # further programs of this machine
-    # Of a modelled ground: one side's sample, from its answer and what was counted.
+    # Of a ground that counts: one side's sample, from its answer and what was counted.
     counted: Callable[[dict, list[dict]], float] | None = None
 
 
@@ -46,7 +47,7 @@ class Extra:
     lines: Callable[[dict], list[str]]  # for people
     program: str = ""
     needs: tuple[str, ...] = ()
-    # Of a modelled ground: the samples, from the answer of each guest and what was counted between its marks.
+    # Of a ground that counts: the samples, from the answer of each guest and what was counted between its marks.
     modelled: Callable[[list[tuple[dict, list[list[dict]]]]], dict] | None = None
     # The samples, from what the processor of a real machine counted.
     in_hardware: Callable[[dict], dict] | None = None

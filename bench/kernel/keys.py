@@ -10,7 +10,7 @@ from guests import COUNTING, Book, Extra, Ground, Key
 TWO_CPUS = Ground(2)
 THREE_CPUS = Ground(3)
 FOUR_CPUS = Ground(4)
-MODELLED = Ground(2, modelled=True)
+MODELLED = Ground(2, counts="caches")
 MANY_SOCKETS = Ground(2, memory=2560)
 
 

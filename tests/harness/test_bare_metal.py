@@ -282,7 +282,7 @@ class Samples(WithSite):
         server = page.book_of("server")
         self.assertEqual(site.possible(server, ["epoll", "spread", "pollution"]), ["epoll"])
         self.assertEqual(site.left_out, {"server spread": "it needs 4 CPUs, there are 3",
-                                         "server pollution": "it is counted by the cache model, in a guest"})
+                                         "server pollution": "the emulator counts it, in a guest"})
 
     def test_the_processor_counts_what_the_cache_model_counts_in_guests(self) -> None:
         region = {"every": 1000, "steps": 100, "calls": 10}

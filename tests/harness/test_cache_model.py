@@ -28,15 +28,16 @@ class CacheModel(unittest.TestCase):
         cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.kernel = kernels.select("6.1")[0]
 
-    def walk(self, kib: int, passes: int, calls: int) -> dict:
+    def walk(self, kib: int, passes: int, calls: int, caches: bool = True) -> dict:
         """What the CPU that walked has counted."""
         name = f"walk-{kib}"
         results = self.folder / f"{name}.json"
-        machine = qemu.Machine(self.kernel, cpus=1, plugin=cache_model.plugin(results))
+        machine = qemu.Machine(self.kernel, cpus=1, plugin=cache_model.plugin(results, caches))
         payload = initramfs.Payload(f"{WALK} {kib} {passes} {calls}", {WALK: BUILD / "bin" / WALK})
         outcome = boot.boot(boot.Run(name, machine, payload, 60, self.folder / name, quiet=True))
         self.assertEqual((outcome.status, outcome.problems), (0, []))
-        self.assertIn("L1d", cache_model.table(results))
+        if caches:
+            self.assertIn("L1d", cache_model.table(results))
         return cache_model.read(results)[0]
 
     def test_what_does_not_fit_is_fetched_again_in_every_pass(self) -> None:
@@ -56,6 +57,14 @@ class CacheModel(unittest.TestCase):
         self.assertGreaterEqual(counted["user"]["loads_and_stores"], 1000 * lines)
         self.assertLess(counted["user"]["l1d_misses"], 20 * lines)
         self.assertLess(counted["user"]["l1i_misses"], 1000)
+
+    def test_without_caches_the_rest_is_counted(self) -> None:
+        counted = self.walk(32, 100, 500, caches=False)
+        loads = 100 * 32 * 1024 // LINE
+        self.assertEqual(set(counted["user"]), {"instructions"})
+        self.assertGreater(counted["user"]["instructions"], loads)
+        self.assertLess(counted["user"]["instructions"], 10 * loads)
+        self.assertGreaterEqual(counted["system_calls"], 500)
 
 
 class Results(unittest.TestCase):
