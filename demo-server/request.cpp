@@ -11,8 +11,8 @@ namespace flexsc::http {
 
 namespace {
 
-bool equals_ignoring_case(const std::string& a, const char* b) {
-  return strcasecmp(a.c_str(), b) == 0;
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 bool is_token(std::string_view text) {

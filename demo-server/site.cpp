@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 
 #include <array>
-#include <bit>
 #include <cerrno>
+#include <cstdio>
 #include <ctime>
+#include <string>
 #include <system_error>
 
 #include "flexsc/posix.hpp"
@@ -18,103 +19,118 @@ namespace flexsc::http {
 
 namespace {
 
-const char* reason_phrase(int status) {
+/// The end of a status line: code and reason.
+const char* status_text(int status) {
   switch (status) {
     case 200:
-      return "OK";
+      return "200 OK";
     case 206:
-      return "Partial Content";
+      return "206 Partial Content";
     case 304:
-      return "Not Modified";
+      return "304 Not Modified";
     case 400:
-      return "Bad Request";
+      return "400 Bad Request";
     case 403:
-      return "Forbidden";
+      return "403 Forbidden";
     case 404:
-      return "Not Found";
+      return "404 Not Found";
     case 405:
-      return "Method Not Allowed";
+      return "405 Method Not Allowed";
     case 408:
-      return "Request Timeout";
+      return "408 Request Timeout";
     case 413:
-      return "Content Too Large";
+      return "413 Content Too Large";
     case 414:
-      return "URI Too Long";
+      return "414 URI Too Long";
     case 416:
-      return "Range Not Satisfiable";
+      return "416 Range Not Satisfiable";
     case 431:
-      return "Request Header Fields Too Large";
+      return "431 Request Header Fields Too Large";
     case 501:
-      return "Not Implemented";
+      return "501 Not Implemented";
     case 503:
-      return "Service Unavailable";
+      return "503 Service Unavailable";
     case 505:
-      return "HTTP Version Not Supported";
+      return "505 HTTP Version Not Supported";
     default:
-      return "Internal Server Error";
+      return "500 Internal Server Error";
   }
 }
 
-/// http_date(), which is dear, with a memory of each thread for the times that are asked for again
-/// and again. Makes no call that could park a fiber, so the thread cannot change under it.
-[[gnu::noinline]] std::string_view date_text(std::time_t time) {
-  struct Known {
-    std::time_t time = 0;
-    std::string text;
-  };
-  constexpr std::size_t kKnown = 64;
-  thread_local std::array<Known, kKnown> all;
-  Known& known = all[static_cast<std::size_t>(time) % kKnown];
-  if (known.time != time || known.text.empty()) known = {time, http_date(time)};
-  return known.text;
+// Dates and tags are dear to write, and each thread remembers what it has written. None of this
+// makes a call that could park a fiber, so the thread cannot change under it.
+
+/// http_date() of now.
+[[gnu::noinline]] std::string_view date_now() {
+  thread_local std::time_t time = 0;
+  thread_local std::string text;
+  if (const std::time_t now = std::time(nullptr); time != now || text.empty()) {
+    time = now;
+    text = http_date(now);
+  }
+  return text;
 }
+
+/// What tells a file from what it was before, as lines of a head. `tag` is a strong validator: it
+/// changes whenever the file's bytes may have.
+class Validators {
+ public:
+  /// Those of a file; good until the next call that could park a fiber.
+  [[gnu::noinline]] static const Validators& of(const struct stat& status) {
+    constexpr std::size_t kKnown = 64;
+    thread_local std::array<Validators, kKnown> all;
+    Validators& known = all[status.st_ino % kKnown];
+    if (!known.are_of(status)) known = Validators(status);
+    return known;
+  }
+
+  Validators() = default;
+  [[nodiscard]] std::string_view lines() const noexcept { return lines_; }
+  [[nodiscard]] std::string_view tag() const noexcept {
+    return std::string_view(lines_).substr(tag_begin_, tag_size_);
+  }
+
+ private:
+  explicit Validators(const struct stat& status)
+      : inode_(status.st_ino), size_(status.st_size), modified_(status.st_mtim) {
+    std::array<char, 3 * 16 + 5> tag;
+    tag_size_ = static_cast<std::size_t>(
+        std::snprintf(tag.data(), tag.size(), "\"%lx-%lx-%lx\"", inode_,
+                      static_cast<unsigned long>(size_),
+                      static_cast<unsigned long>(modified_.tv_sec) * 1000000000U +
+                          static_cast<unsigned long>(modified_.tv_nsec)));
+    lines_ = "Last-Modified: " + http_date(modified_.tv_sec) + "\r\nETag: ";
+    tag_begin_ = lines_.size();
+    lines_.append(tag.data(), tag_size_) += "\r\nAccept-Ranges: bytes\r\n";
+  }
+
+  [[nodiscard]] bool are_of(const struct stat& status) const noexcept {
+    return inode_ == status.st_ino && size_ == status.st_size &&
+           modified_.tv_sec == status.st_mtim.tv_sec &&
+           modified_.tv_nsec == status.st_mtim.tv_nsec && !lines_.empty();
+  }
+
+  ino_t inode_ = 0;
+  off_t size_ = 0;
+  timespec modified_{};
+  std::string lines_;
+  std::size_t tag_begin_ = 0;
+  std::size_t tag_size_ = 0;
+};
 
 /// The lines that all answers have.
 void begin_head(HeadWriter& head, Answer& answer, int status, const Request& request, bool last) {
   answer.status = status;
   answer.close = last || !request.keep_alive;
   answer.linger = request.unread_input;
-  head.text("HTTP/1.1 ").number(static_cast<std::uint64_t>(status)).text(" ");
-  head.text(reason_phrase(status)).text("\r\nServer: flexsc-httpd\r\nDate: ");
-  head.text(date_text(std::time(nullptr))).text("\r\n");
+  head.text("HTTP/1.1 ").text(status_text(status)).text("\r\nServer: flexsc-httpd\r\nDate: ");
+  head.text(date_now()).text("\r\n");
   if (answer.close) {
     head.text("Connection: close\r\n");
   } else if (request.http10) {
     head.text("Connection: keep-alive\r\n");
   }
 }
-
-/// An entity tag and where it is.
-class EntityTag {
- public:
-  /// A strong validator: it changes whenever the file's bytes may have.
-  explicit EntityTag(const struct stat& status) {
-    *end_++ = '"';
-    add(status.st_ino);
-    *end_++ = '-';
-    add(static_cast<std::uint64_t>(status.st_size));
-    *end_++ = '-';
-    add(static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1000000000U +
-        static_cast<std::uint64_t>(status.st_mtim.tv_nsec));
-    *end_++ = '"';
-  }
-  EntityTag(const EntityTag&) = delete;
-  EntityTag& operator=(const EntityTag&) = delete;
-
-  [[nodiscard]] std::string_view text() const noexcept {
-    return {text_.data(), static_cast<std::size_t>(end_ - text_.data())};
-  }
-
- private:
-  void add(std::uint64_t number) {
-    for (int shift = (63 - std::countl_zero(number | 1)) & ~3; shift >= 0; shift -= 4) {
-      *end_++ = "0123456789abcdef"[number >> shift & 15U];
-    }
-  }
-
-  std::array<char, 3 * 16 + 4> text_;
-  char* end_ = text_.data();
-};
 
 bool not_modified(const Request& request, std::string_view tag, std::time_t modified) {
   if (request.if_none_match) return any_tag_matches(*request.if_none_match, tag);
@@ -203,7 +219,7 @@ Answer Site::refusal(int status, const Request& request, bool last,
   begin_head(head, answer, status, request, last);
   if (status == 405) head.text("Allow: GET, HEAD\r\n");
   if (size) head.text("Content-Range: bytes */").number(*size).text("\r\n");
-  const std::string body = std::to_string(status) + ' ' + reason_phrase(status) + '\n';
+  const std::string body = std::string(status_text(status)) + '\n';
   head.text("Content-Type: text/plain; charset=utf-8\r\nContent-Length: ").number(body.size());
   head.text("\r\n\r\n");
   answer.head = head.str();
@@ -227,12 +243,13 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
   if (!S_ISREG(status.st_mode)) return refusal(404, request, last);
 
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  const EntityTag tag(status);
+  const Validators& validators = Validators::of(status);
+  const std::string_view tag = validators.tag();
   const std::time_t modified = status.st_mtim.tv_sec;
   ByteRange range{0, size - 1};  // not used for an empty file
   RangeKind kind = RangeKind::whole;
-  const bool unchanged = not_modified(request, tag.text(), modified);
-  if (!unchanged && range_applies(request, tag.text(), modified)) {
+  const bool unchanged = not_modified(request, tag, modified);
+  if (!unchanged && range_applies(request, tag, modified)) {
     kind = parse_range(*request.range, size, range);
   }
   if (kind == RangeKind::unsatisfiable) return refusal(416, request, last, size);
@@ -241,8 +258,7 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
   HeadWriter head;
   const bool part = kind == RangeKind::part;
   begin_head(head, answer, unchanged ? 304 : (part ? 206 : 200), request, last);
-  head.text("Last-Modified: ").text(date_text(modified));
-  head.text("\r\nETag: ").text(tag.text()).text("\r\nAccept-Ranges: bytes\r\n");
+  head.text(validators.lines());
   const std::uint64_t length = part ? range.last - range.first + 1 : size;
   if (!unchanged) {
     head.text("Content-Type: ").text(media_type(named));

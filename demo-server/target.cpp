@@ -82,7 +82,7 @@ std::variant<SitePath, int> site_path(std::string_view target) {
     if (!path) return kBadRequest;
     target = *path;
   }
-  target = target.substr(0, target.find_first_of("?#"));
+  target = target.substr(0, std::min(target.find('?'), target.find('#')));
 
   SitePath result;
   while (!target.empty()) {

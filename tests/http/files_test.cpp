@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -144,6 +147,25 @@ TEST_P(Files, ValidatorsSaveAndGuardTransfers) {
   EXPECT_EQ(client.get("/page.html", range + tag + "\r\n").status, 206);
   EXPECT_EQ(client.get("/page.html", range + "\"other\"\r\n").status, 200);
   EXPECT_EQ(client.get("/page.html", range + date + "\r\n").status, 206);
+}
+
+TEST_P(Files, ValidatorsChangeWithTheFile) {
+  Client client(port());
+  const std::filesystem::path file = site_root() / "changing.txt";
+  std::ofstream(file) << "old";
+  const Response first = client.get("/changing.txt");
+  std::ofstream(file) << "new";
+  std::filesystem::last_write_time(
+      file, std::filesystem::last_write_time(file) + std::chrono::seconds(2));
+  const std::string tag = first.field("etag");
+  const Response second = client.get("/changing.txt", "If-None-Match: " + tag + "\r\n");
+  EXPECT_EQ(second.status, 200) << "it has as many bytes as before, but others";
+  EXPECT_EQ(second.body, "new");
+  EXPECT_NE(second.field("etag"), tag);
+  EXPECT_NE(second.field("last-modified"), first.field("last-modified"));
+  EXPECT_EQ(client.get("/changing.txt", "If-None-Match: " + second.field("etag") + "\r\n").status,
+            304);
+  std::filesystem::remove(file);
 }
 
 }  // namespace
