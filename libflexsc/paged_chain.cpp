@@ -58,7 +58,9 @@ Channel::Made PagedChannel::chain_or_post(const Chain& chain, std::span<long> re
   const auto waits = [](const ChainCall& member) {
     return prospect_of(member.call) == Prospect::waits;
   };
-  if (!helps_ || stopped_ || std::any_of(chain.members().begin(), chain.members().end(), waits) ||
+  // From the end, where a call that waits usually is.
+  const std::span members = chain.members();
+  if (!helps_ || stopped_ || std::any_of(members.rbegin(), members.rend(), waits) ||
       !help_now(head)) {
     return Made::posted;
   }

@@ -116,9 +116,9 @@ bool PagedChannel::help_now(Place place) {
     stop();
     return false;
   }
-  look_for_unclaimed();
   const Word done = take_completed(pages_.completion(place.page)) & posted_.of(place.page);
   posted_.remove(place.page, done);
+  look_for_unclaimed();
   done_.add(place.page, done & ~bit_of(place.bit));
   return (done & bit_of(place.bit)) != 0;
 }
@@ -185,7 +185,7 @@ void PagedChannel::collect() {
 
 std::size_t PagedChannel::reap(std::span<Completion> out) {
   fork_.check();
-  if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
+  if (serves_no_more()) [[unlikely]]
     stop();
   if (!deadlines_.empty()) expire();
   transport_->look();

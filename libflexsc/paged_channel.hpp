@@ -99,6 +99,9 @@ class PagedChannel final : public Channel {
   void show(Place place, unsigned pool);
   void publish();
   [[nodiscard]] bool help_now(Place place);
+  [[nodiscard]] bool serves_no_more() noexcept {
+    return stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN;
+  }
   void stop();
   void withdraw();
   void collect();

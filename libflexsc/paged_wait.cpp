@@ -8,7 +8,7 @@
 namespace flexsc::detail {
 
 bool PagedChannel::reapable(bool last_look) {
-  if (stopped_ || group_state(pages_.state()) != FLEXSC_STATE_OPEN) [[unlikely]]
+  if (serves_no_more()) [[unlikely]]
     stop();
   if (!done_.empty() || !direct_.empty()) return true;
   return posted_.any_page([&](unsigned page) {
@@ -102,7 +102,7 @@ void PagedChannel::wait(const WaitPolicy& policy, std::chrono::nanoseconds timeo
   } else {
     submit();
   }
-  if (reapable(false) && stopped_) return;
+  if (serves_no_more() && reapable(false)) return;
   WaitTerms terms = terms_for(policy, timeout);
   if (enough(policy, terms.min)) {
     // What is posted is executed all the same, or calls that complete at once could keep the
