@@ -84,6 +84,8 @@ Carrier::Carrier(RuntimeImpl& runtime, std::size_t index, std::unique_ptr<Channe
       quick_(channel_->makes_quick_calls()),
       spin_(options.spin),
       wait_(options.wait),
+      sleeps_soon_(helps_ && (wait_.kind() == WaitPolicy::Kind::any ||
+                              wait_.kind() == WaitPolicy::Kind::adaptive)),
       channel_stats_(channel_->stats()),
       steals_(options.steal),
       forced_(seed ? std::make_unique<Interleaving>(*seed, index) : nullptr),
@@ -131,19 +133,21 @@ void Carrier::run() {
   set_this_carrier(this);
   thread_state_ = ThreadState::of_this_thread();
   keep_time(coarse_now());
+  bool settled = false;
   for (unsigned turn = 0;; ++turn) {
     if (turn % kTurnsPerClock == 0) keep_time(coarse_now());
     rounds_inside_ = 0;
     take_inbox();
     fire_timers();
-    settle();
+    if (!std::exchange(settled, false)) settle();
     help();
-    if (run_round()) continue;
+    // What nobody but us executes is not complete yet, so another turn would be in vain.
+    if (run_round() && (!sleeps_soon_ || any_ready() || seems_fresh())) continue;
     submit();
     if (steal()) continue;
     if (runtime_.at_end()) break;
     if (spin()) continue;
-    sleep();
+    settled = sleep();
   }
   runtime_.rouse_all();
   publish();

@@ -269,7 +269,7 @@ class alignas(64) Carrier {
   bool fire_timers() noexcept;
   [[nodiscard]] bool steal() noexcept;
   [[nodiscard]] bool spin();
-  void sleep();
+  bool sleep();
   void wait(std::chrono::nanoseconds timeout);
 
   RuntimeImpl& runtime_;
@@ -279,6 +279,7 @@ class alignas(64) Carrier {
   const bool quick_;  ///< channel_->makes_quick_calls()
   const std::chrono::nanoseconds spin_;
   const WaitPolicy wait_;
+  const bool sleeps_soon_;  ///< it executes its calls itself, and one that is complete ends a wait
   const ChannelStats& channel_stats_;
   const bool steals_;
   const std::unique_ptr<Interleaving> forced_;  ///< with a seed
@@ -315,7 +316,7 @@ class alignas(64) Carrier {
   std::atomic<std::int64_t> now_{0};
   unsigned rounds_inside_ = 0;         ///< begun since the loop had its turn
   unsigned pops_ = 0;                  ///< of fresh fibers
-  RuntimeStats own_stats_;             ///< stolen, sleeps, slept, taken and reaps
+  RuntimeStats own_stats_;             ///< stolen, sleeps, slept and taken
   std::uint64_t published_calls_ = 0;  ///< what publish() has shown last, and when
   std::uint64_t published_round_ = 0;
   // Read by others; relaxed, numbers, but for at_end(), see there.
@@ -324,6 +325,7 @@ class alignas(64) Carrier {
   std::atomic<std::uint64_t> spawned_{0};
   std::atomic<std::uint64_t> finished_{0};
   std::atomic<std::uint64_t> moved_{0};  ///< started fibers taken from others
+  std::array<std::atomic<std::uint64_t>, std::tuple_size_v<decltype(RuntimeStats::reaps)>> reaps_{};
 
   FreshRing<FiberControl, 256> own_;  ///< spawned by this carrier's fibers, or of those that move
 
@@ -337,7 +339,7 @@ class alignas(64) Carrier {
   FreshQueue fresh_;  ///< by others, and what found no room; guarded by fresh_mutex_
   std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
 
-  static constexpr std::size_t kPublished = 12 + std::tuple_size_v<decltype(RuntimeStats::reaps)>;
+  static constexpr std::size_t kPublished = 12;
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
   std::array<Completion, 64> reaped_;  // settle()'s, here so that it is not made anew each time
 };

@@ -186,7 +186,7 @@ bool Carrier::settle() {
   do {
     count = channel_->reap(reaped_);
     if (count == 0) break;
-    ++own_stats_.reaps[static_cast<std::size_t>(std::bit_width(count)) - 1];
+    detail::count(reaps_[static_cast<std::size_t>(std::bit_width(count)) - 1]);
     own_stats_.taken += count;
     for (const Completion& completion : std::span(reaped_).first(count)) {
       auto& pending = *static_cast<PendingCall*>(completion.token);

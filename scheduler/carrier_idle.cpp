@@ -128,7 +128,9 @@ void Carrier::add_stats(RuntimeStats& stats) const noexcept {
   stats.slept += std::chrono::nanoseconds(value[9]);
   stats.taken += value[10];
   stats.channels.further += value[11];
-  for (std::size_t i = 0; i < stats.reaps.size(); ++i) stats.reaps[i] += value[12 + i];
+  for (std::size_t i = 0; i < stats.reaps.size(); ++i) {
+    stats.reaps[i] += reaps_[i].load(std::memory_order_relaxed);
+  }
 }
 
 // ---- What the carrier does itself.
@@ -137,14 +139,13 @@ void Carrier::publish() noexcept {
   const ChannelStats& channel = channel_stats_;
   published_calls_ = calls_seen();
   published_round_ = rounds_;
-  std::array<std::uint64_t, kPublished> value{
+  const std::array<std::uint64_t, kPublished> value{
       channel.posted,    channel.reaped,
       channel.direct,    channel.doorbells,
       channel.waits,     channel.full,
       ready_.size(),     own_stats_.stolen,
       own_stats_.sleeps, static_cast<std::uint64_t>(own_stats_.slept.count()),
       own_stats_.taken,  channel.further};
-  std::copy(own_stats_.reaps.begin(), own_stats_.reaps.end(), value.begin() + 12);
   for (std::size_t i = 0; i < kPublished; ++i) {
     published_[i].store(value[i], std::memory_order_relaxed);  // pairs with add_stats()
   }
@@ -250,21 +251,21 @@ bool Carrier::spin() {
   return false;
 }
 
-void Carrier::sleep() {
+/// Waits until there is something to do. Whether what is complete has been taken.
+bool Carrier::sleep() {
+  bool waited = false;
   // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
   sleeping_.store(true, std::memory_order_seq_cst);
   runtime_.sleepers.fetch_add(1, std::memory_order_seq_cst);
   if (inbox_.empty() && cancels_.empty() && !(steals_ ? runtime_.any_fresh() : has_fresh()) &&
       !runtime_.at_end()) {
+    const Clock::time_point begun = Clock::now();
     std::chrono::nanoseconds timeout{-1};
-    if (!timers_.empty()) {
-      const Clock::time_point now = Clock::now();
-      timeout = timers_.next() > now ? timers_.next() - now : std::chrono::nanoseconds{0};
-    }
+    if (!timers_.empty()) timeout = std::max(timers_.next() - begun, Clock::duration::zero());
     publish();
     if (timeout.count() != 0) {
-      const Clock::time_point begun = Clock::now();
       wait(timeout);
+      waited = true;
       ++own_stats_.sleeps;
       own_stats_.slept += Clock::now() - begun;
     }
@@ -272,6 +273,7 @@ void Carrier::sleep() {
   // relaxed: whoever reads true until this is seen makes the next wait() return early.
   sleeping_.store(false, std::memory_order_relaxed);
   runtime_.sleepers.fetch_sub(1, std::memory_order_relaxed);
+  return waited;
 }
 
 void Carrier::wait(std::chrono::nanoseconds timeout) {
