@@ -62,6 +62,13 @@ struct flexsc_exec {
 	u16 page;
 	u16 bit; /* FLEXSC_PAGE_ENTRIES: an operation runs */
 
+	/*
+	 * Room that the look for the last call, and that call, have left in the
+	 * socket of this descriptor; for the next call of the same chain.
+	 */
+	size_t room;
+	u64 room_in;
+
 	u64 nr_claims; /* the last in_call */
 	struct preempt_notifier notifier;
 	struct irq_work blocked_work; /* what sched_out may not do itself */

@@ -145,23 +145,26 @@ static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)
 {
 	struct flexsc_pool *pool = exec->pool;
 	u64 *words = client->header->submission[pool->index].page;
+	u64 *word = words, *last = words + client->nr_pages;
 	struct flexsc_op *op;
-	unsigned int page;
 
-	for (page = 0; page < client->nr_pages && !exec->stop; page++) {
+	for (; word != last; word++) {
+		unsigned int page = word - words;
 		u64 claim;
 
-		if (!READ_ONCE(words[page]))
+		if (!READ_ONCE(*word))
 			continue;
+		if (exec->stop)
+			break;
 		/* As a worker does it, serve_word(). */
-		WRITE_ONCE(exec->claiming, &words[page]);
-		claim = xchg(&words[page], 0);
+		WRITE_ONCE(exec->claiming, word);
+		claim = xchg(word, 0);
 		if (!claim) {
 			WRITE_ONCE(exec->claiming, NULL);
 			continue;
 		}
 		trace_flexsc_post(client, pool->index, page, claim);
-		flexsc_serve_claim(exec, client, page, &words[page], claim);
+		flexsc_serve_claim(exec, client, page, word, claim);
 	}
 	while (!exec->stop && READ_ONCE(client->nr_helpable)) {
 		op = flexsc_op_next(client, pool, true);

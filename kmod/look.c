@@ -296,11 +296,12 @@ static bool is_udp(const struct sock *sk)
  * Whether the call is one of those that servers make most, on a socket that is
  * ready for all of it: for these the answer comes the short way.
  */
-static bool goes_through(const struct flexsc_call *call, u16 traits,
-			 const struct file *file, const struct socket *sock)
+static bool goes_through(struct flexsc_exec *exec, const struct flexsc_call *call,
+			 u16 traits, const struct file *file,
+			 const struct socket *sock)
 {
 	const struct pt_regs *regs = &call->regs;
-	size_t size;
+	size_t size, room;
 
 	switch (call->nr) {
 	case __NR_recvfrom:
@@ -324,7 +325,14 @@ static bool goes_through(const struct flexsc_call *call, u16 traits,
 	default:
 		return false;
 	}
-	return tcp_ready(traits, sock->sk) > 0 && size <= room_to_send(sock->sk);
+	if (tcp_ready(traits, sock->sk) <= 0)
+		return false;
+	room = room_to_send(sock->sk);
+	if (size > room)
+		return false;
+	exec->room = room - size;
+	exec->room_in = regs->di;
+	return true;
 }
 
 /*
@@ -360,7 +368,7 @@ long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
 	sock = sock_from_file(found);
 	if (sock && !sock->sk)
 		sock = NULL;
-	if (sock && likely(goes_through(call, traits, found, sock))) {
+	if (sock && likely(goes_through(exec, call, traits, found, sock))) {
 		exec->interrupt = traits & FLEXSC_CALL_IN;
 		goto out;
 	}

@@ -154,6 +154,23 @@ static __always_inline long make_plain(struct flexsc_exec *exec)
 	return result;
 }
 
+/*
+ * Whether the look for the call before has found room for this one too. As after
+ * each look, the file can change before the call: then it waits by itself.
+ */
+static bool has_room(struct flexsc_exec *exec)
+{
+	const struct pt_regs *regs = &exec->call.regs;
+	size_t room = exec->room;
+
+	exec->room = 0;
+	if (exec->call.nr != __NR_sendfile || regs->di != exec->room_in ||
+	    regs->r10 > room)
+		return false;
+	exec->room = room - regs->r10;
+	return true;
+}
+
 /* A helper's call that may wait for its file, or opens one. */
 static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 				 struct file **file, __poll_t *events,
@@ -162,6 +179,8 @@ static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 	struct flexsc_call *call = &exec->call;
 	long ret;
 
+	if (has_room(exec))
+		return flexsc_exec_call(exec, call, NULL);
 	if (traits & FLEXSC_CALL_WORKED)
 		return flexsc_exec_open(exec, call, NULL);
 	do {
@@ -223,6 +242,9 @@ run_chain(struct flexsc_exec *exec, unsigned int page, struct flexsc_entry *entr
 		if (member->from)
 			bind_results(&exec->call.regs, chain, member);
 		if (!looks || likely(traits & FLEXSC_CALL_HELPED)) {
+			/* It may be one that changes descriptors. */
+			if (looks)
+				exec->room = 0;
 			result = make_plain(exec);
 		} else {
 			limit.set = false;
@@ -313,6 +335,7 @@ bool flexsc_looked_chain(struct flexsc_exec *exec, unsigned int page,
 		WRITE_ONCE(exec->in_chain, false);
 		return false;
 	}
+	exec->room = 0;
 	made = run_chain(exec, page, entry, &chain, true);
 	if (made) {
 		complete_chain(client, exec->pool, page, entry, &chain, made);

@@ -135,7 +135,6 @@ TEST_F(Help, LeavesSleepersToTheWorkers) {
   ::unlink(fifo.c_str());
 }
 
-// A write that does not fit, and nobody reads: WAIT ends in time.
 // A chain is made by the helper as far as it goes, also where it opens and looks.
 TEST_F(Help, ChainsAreItsOwnUntilOneOfTheirCallsSleeps) {
   const Rig rig = asleep();
@@ -180,6 +179,7 @@ TEST_F(Help, ChainsAreItsOwnUntilOneOfTheirCallsSleeps) {
   ::unlink(fifo.c_str());
 }
 
+// A write that does not fit, and nobody reads: WAIT ends in time.
 TEST_F(Help, LargeWriteDoesNotHoldTheCarrier) {
   const Rig rig = asleep();
   std::array<int, 2> ends{};
@@ -205,6 +205,51 @@ TEST_F(Help, LargeWriteDoesNotHoldTheCarrier) {
       }
     });
     EXPECT_EQ(rig.client.await(0, 0, kHelp), static_cast<long>(large.size()));
+  }
+}
+
+// The room that was found for a call of a chain counts for the next one only as far as it goes, and
+// as long as the descriptor is the same file's.
+TEST_F(Help, LargeSendfileOfAChainDoesNotHoldTheCarrier) {
+  const Rig rig = asleep();
+  const Fd file(static_cast<int>(direct(SYS_memfd_create, "large", MFD_CLOEXEC)));
+  constexpr long kSize = 8 << 20;
+  ASSERT_EQ(::ftruncate(file.get(), kSize), 0);
+  for (const long size : {kSize, 1L}) {
+    const TcpPair tcp;
+    const TcpPair full;
+    const std::string bytes(1 << 20, 'f');
+    long taken = 0;
+    for (long n = 0; n >= 0; taken += n) {
+      n = ::send(full.near.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+      if (n < 0) break;
+    }
+    ASSERT_EQ(errno, EAGAIN);
+    const int to = tcp.near.get();
+    const bool replaced = size == 1;
+    const std::array<Call, 3> calls{
+        call(SYS_sendto, to, "head", 4, MSG_NOSIGNAL, 0, 0),
+        replaced ? call(SYS_dup2, full.near.get(), to) : call(SYS_getppid),
+        call(SYS_sendfile, to, file.get(), 0, size),
+    };
+    EXPECT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
+    rig.client.fill_chain(0, 0, calls);
+    rig.client.set(0, 1);
+    post_quietly(rig.client, 3, call(SYS_getppid));
+    EXPECT_EQ(rig.client.wait(4, 20ms, kHelp), 1) << size;
+    EXPECT_EQ(rig.client.take(0, 3), ::getppid());
+    std::jthread reader([&] {
+      std::vector<char> buffer(1 << 20);
+      for (long left = replaced ? taken + 1 : 4 + kSize; left > 0;) {
+        const ssize_t n =
+            ::read(replaced ? full.far.get() : tcp.far.get(), buffer.data(), buffer.size());
+        if (n <= 0) return;
+        left -= n;
+      }
+    });
+    EXPECT_EQ(rig.client.await(0, 0, kHelp), 4);
+    EXPECT_EQ(rig.client.await(0, 1, kHelp), replaced ? to : ::getppid());
+    EXPECT_EQ(rig.client.await(0, 2, kHelp), size);
   }
 }
 
