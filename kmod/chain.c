@@ -107,19 +107,6 @@ static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
 	} while (from);
 }
 
-/* Whether the member's result ends the chain. */
-static bool ends_chain(const struct flexsc_op_call *member, long result)
-{
-	if (unlikely(result < 0))
-		return !(member->flags & FLEXSC_ENTRY_GO_ON);
-	if (!(member->flags & (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT)))
-		return false;
-	if (!result && member->flags & FLEXSC_ENTRY_END_ON_ZERO)
-		return true;
-	return member->flags & FLEXSC_ENTRY_END_ON_SHORT &&
-	       result != flexsc_size_asked(&member->call, member->size_at);
-}
-
 static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 		   long result)
 {
@@ -301,7 +288,8 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 				exec->stop = true;
 		}
 		record(op, member, result);
-		if (ends_chain(member, result))
+		if (flexsc_ends_chain(member->flags, result, &member->call,
+				      member->size_at))
 			break;
 		/* CANCEL reads pos: it is always a member's. */
 		if (op->pos + 1 < op->nr_calls) {

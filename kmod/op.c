@@ -6,7 +6,6 @@
 #include <linux/bitops.h>
 #include <linux/file.h>
 #include <linux/sched/signal.h>
-#include <linux/slab.h>
 
 #include "flexsc.h"
 #include "op.h"
@@ -16,91 +15,6 @@
 static u64 op_bits(const struct flexsc_op *op)
 {
 	return GENMASK_ULL(op->bit + op->nr_calls - 1, op->bit);
-}
-
-/*
- * Operations that have ended are kept for others of the client, as long as they
- * are few and small: most calls of a server wait once, so memory would be taken
- * and given back for each.
- */
-static const u8 spare_calls[FLEXSC_SPARES] = { 1, 4 };
-#define SPARES_KEPT 32
-
-/* One that was kept, or NULL. */
-static struct flexsc_op *spare_take(struct flexsc_client *client, u8 kind)
-{
-	struct flexsc_op *op;
-
-	/* A hint: others may be faster. */
-	if (!READ_ONCE(client->spare[kind]))
-		return NULL;
-	raw_spin_lock_irq(&client->ops_lock);
-	op = client->spare[kind];
-	if (likely(op)) {
-		WRITE_ONCE(client->spare[kind], op->next_spare);
-		client->nr_spare[kind]--;
-	}
-	raw_spin_unlock_irq(&client->ops_lock);
-	return op;
-}
-
-/* Under client->ops_lock. Whether it is kept, and not the caller's any more. */
-static bool spare_keep(struct flexsc_op *op)
-{
-	struct flexsc_client *client = op->client;
-	u8 kind = op->kind;
-
-	lockdep_assert_held(&client->ops_lock);
-	if (kind == FLEXSC_SPARES || client->nr_spare[kind] == SPARES_KEPT)
-		return false;
-	op->next_spare = client->spare[kind];
-	WRITE_ONCE(client->spare[kind], op);
-	client->nr_spare[kind]++;
-	return true;
-}
-
-/* Of a client that nobody uses any more. */
-void flexsc_ops_free(struct flexsc_client *client)
-{
-	struct flexsc_op *op;
-	u8 kind;
-
-	for (kind = 0; kind < FLEXSC_SPARES; kind++) {
-		while ((op = client->spare[kind])) {
-			client->spare[kind] = op->next_spare;
-			kfree(op);
-		}
-	}
-}
-
-static struct flexsc_op *op_alloc(struct flexsc_client *client,
-				  struct flexsc_pool *pool, unsigned int page,
-				  unsigned int bit, unsigned int nr_calls,
-				  gfp_t gfp)
-{
-	struct flexsc_op *op = NULL;
-	unsigned int room = nr_calls;
-	u8 kind = 0;
-
-	while (kind < FLEXSC_SPARES && spare_calls[kind] < nr_calls)
-		kind++;
-	if (likely(kind < FLEXSC_SPARES)) {
-		room = spare_calls[kind];
-		op = spare_take(client, kind);
-	}
-	if (unlikely(!op))
-		op = kmalloc(struct_size(op, calls, room), gfp);
-	if (unlikely(!op))
-		return NULL;
-	memset(op, 0, offsetof(struct flexsc_op, kind));
-	op->kind = kind;
-	op->client = client;
-	op->pool = pool;
-	op->page = page;
-	op->bit = bit;
-	op->nr_calls = nr_calls;
-	op->task = current;
-	return op;
 }
 
 /* From here on CANCEL finds it. It holds the client. */
@@ -193,10 +107,10 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 	raw_spin_lock_irq(&client->ops_lock);
 	list_del(&op->node);
 	end = op->end;
-	kept = spare_keep(op);
+	kept = flexsc_op_keep(op);
 	raw_spin_unlock_irq(&client->ops_lock);
 	if (!kept)
-		kfree(op);
+		flexsc_op_free(op);
 	if (unlikely(end)) {
 		/*
 		 * Who set it may have interrupted us after the last call: that
@@ -277,7 +191,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 	s64 deadline = 0;
 	int err;
 
-	op = op_alloc(client, exec->pool, page, bit, n, GFP_KERNEL_ACCOUNT);
+	op = flexsc_op_alloc(client, exec->pool, page, bit, n, GFP_KERNEL_ACCOUNT);
 	if (!op) {
 		refuse(exec, page, bit, n);
 		return;
@@ -313,8 +227,8 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	struct flexsc_op_call *member;
 	struct flexsc_op *op;
 
-	op = op_alloc(exec->client, exec->pool, exec->page, exec->bit, 1,
-		      GFP_KERNEL_ACCOUNT);
+	op = flexsc_op_alloc(exec->client, exec->pool, exec->page, exec->bit, 1,
+			     GFP_KERNEL_ACCOUNT);
 	if (!op)
 		return NULL;
 	member = &op->calls[0];
@@ -347,8 +261,8 @@ struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int pag
 	struct flexsc_op *op;
 	unsigned int i;
 
-	op = op_alloc(client, exec->pool, page, chain->bit, chain->n,
-		      GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
+	op = flexsc_op_alloc(client, exec->pool, page, chain->bit, chain->n,
+			     GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
 	for (i = 0; i < chain->n; i++) {
 		const struct flexsc_quick_call *from = &chain->calls[i];
 		struct flexsc_op_call *member = &op->calls[i];

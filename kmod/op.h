@@ -40,7 +40,7 @@
 #define FLEXSC_LEAVE 5002 /* it may sleep: not by a helper */
 #define FLEXSC_AGAIN 5003 /* a signal came first; nothing of it has happened */
 
-/* Of which sizes operations are kept, op.c; the number says of none. */
+/* Of so many sizes operations are kept, op_memory.c; the number says of none. */
 #define FLEXSC_SPARES 2
 
 enum flexsc_op_state {
@@ -102,7 +102,7 @@ struct flexsc_op {
 	unsigned int rounds;
 	unsigned int made; /* calls */
 
-	/* From here on nothing has a value before its use; op_alloc(). */
+	/* From here on nothing has a value before its use; op_memory.c. */
 	u8 kind; /* FLEXSC_SPARES, or with which others it is kept when it ends */
 	struct flexsc_op *next_spare;
 	struct list_head node;         /* client->ops */
@@ -155,6 +155,14 @@ bool flexsc_op_fire_locked(struct flexsc_op *op);
 bool flexsc_op_end_locked(struct flexsc_op *op, int error);
 void flexsc_op_push(struct flexsc_op *op, bool for_worker);
 void flexsc_ops_close(struct flexsc_client *client);
+
+/* op_memory.c */
+struct flexsc_op *flexsc_op_alloc(struct flexsc_client *client,
+				  struct flexsc_pool *pool, unsigned int page,
+				  unsigned int bit, unsigned int nr_calls,
+				  gfp_t gfp);
+bool flexsc_op_keep(struct flexsc_op *op);
+void flexsc_op_free(struct flexsc_op *op);
 void flexsc_ops_free(struct flexsc_client *client);
 
 /* quick_chain.c */
@@ -267,6 +275,24 @@ static inline u8 flexsc_size_at(u32 nr)
 static inline long flexsc_size_asked(const struct flexsc_call *call, u8 size_at)
 {
 	return *(const long *)((const void *)&call->regs + size_at);
+}
+
+/*
+ * Whether a chain ends with this result of its call, which has these flags and
+ * size_at from flexsc_size_at().
+ */
+static __always_inline bool flexsc_ends_chain(u16 flags, long result,
+					      const struct flexsc_call *call,
+					      u8 size_at)
+{
+	if (unlikely(result < 0))
+		return !(flags & FLEXSC_ENTRY_GO_ON);
+	if (likely(!(flags & (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT))))
+		return false;
+	if (!result && flags & FLEXSC_ENTRY_END_ON_ZERO)
+		return true;
+	return flags & FLEXSC_ENTRY_END_ON_SHORT &&
+	       result != flexsc_size_asked(call, size_at);
 }
 
 static inline void flexsc_args_copy(struct pt_regs *to, const struct pt_regs *from)

@@ -97,21 +97,6 @@ static noinline void bind_results(struct pt_regs *regs,
 	} while (from);
 }
 
-/* Whether the chain ends with this result of its call. */
-static __always_inline bool ends_chain(const struct flexsc_quick_call *member,
-				       const struct flexsc_call *call, long result)
-{
-	if (unlikely(result < 0))
-		return !(member->flags & FLEXSC_ENTRY_GO_ON);
-	if (likely(!(member->flags &
-		     (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT))))
-		return false;
-	if (!result && member->flags & FLEXSC_ENTRY_END_ON_ZERO)
-		return true;
-	return member->flags & FLEXSC_ENTRY_END_ON_SHORT &&
-	       result != flexsc_size_asked(call, flexsc_size_at(call->nr));
-}
-
 /*
  * A plain call ended with *result, which does not stay as it is. Whether it has
  * one now; without one it has not happened yet, and the thread has to see to a
@@ -260,7 +245,9 @@ run_chain(struct flexsc_exec *exec, unsigned int page, struct flexsc_entry *entr
 		trace_flexsc_complete(exec->client, page, chain->bit + pos,
 				      member->nr, result);
 		entry++;
-		if (++pos == chain->n || ends_chain(member, &exec->call, result))
+		if (++pos == chain->n ||
+		    flexsc_ends_chain(member->flags, result, &exec->call,
+				      flexsc_size_at(member->nr)))
 			break;
 	}
 	return pos;
