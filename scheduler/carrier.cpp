@@ -17,7 +17,6 @@
 #include "flexsc/cancel.hpp"
 #include "held_locks.hpp"
 #include "runtime.hpp"
-#include "sanitizer.hpp"
 #include "waiter.hpp"
 
 namespace flexsc::detail {
@@ -35,11 +34,6 @@ constexpr unsigned kTurnsPerClock = 2;
 constexpr unsigned kOthersTurn = 8;
 /// So many ready fibers and what they need to go on fit into the processor's caches.
 constexpr std::size_t kCached = 256;
-constexpr std::size_t kLine = 64;
-/// From where a context was left: the frames that are left next.
-constexpr std::size_t kLines = 10;
-/// Stacks that a carrier keeps to itself.
-constexpr std::size_t kSpareStacks = 64;
 
 void set_this_carrier(Carrier* carrier) noexcept {
   this_carrier = carrier;
@@ -106,28 +100,6 @@ Carrier::~Carrier() {
   for (const Stack& stack : spare_stacks_) runtime_.stacks().give(stack);
   while (void* memory = take_memory()) ::operator delete(memory);
 }
-
-// The sanitizers are to see the end of each fiber's memory.
-#if defined(FLEXSC_ASAN) || defined(FLEXSC_TSAN)
-void* FiberControl::operator new(std::size_t size) {
-  return ::operator new(size);
-}
-
-void FiberControl::operator delete(void* memory) noexcept {
-  ::operator delete(memory);
-}
-#else
-void* FiberControl::operator new(std::size_t size) {
-  Carrier* here = Carrier::of_this_thread();
-  void* memory = here != nullptr ? here->take_memory() : nullptr;
-  return memory != nullptr ? memory : ::operator new(size);
-}
-
-void FiberControl::operator delete(void* memory) noexcept {
-  Carrier* here = Carrier::of_this_thread();
-  if (here == nullptr || !here->keep_memory(memory)) ::operator delete(memory);
-}
-#endif
 
 void Carrier::run() {
   set_this_carrier(this);
@@ -201,25 +173,6 @@ inline bool Carrier::may_go_on() const noexcept {
   --ready_budget_;
   if (ready_.size() > kCached) fetch_ahead();
   return ready_.pop();
-}
-
-/// Of many fibers each is out of the caches when its turn comes, and its stack out of the TLB: gets
-/// what is needed to resume those that have their turn soon. The page of a stack has to be read, as
-/// processors may drop a prefetch that misses the TLB; so one fiber later its lines are prefetched.
-[[gnu::noinline]] void Carrier::fetch_ahead() const noexcept {
-  const auto touch = [](const void* at) {
-    // NOLINTNEXTLINE(hicpp-no-assembler): nobody waits for the value
-    asm volatile("movzbl (%0), %%eax" ::"r"(at) : "rax");
-  };
-  const FiberControl& second = *ready_.front().ready_next;
-  const FiberControl& third = *second.ready_next;
-  const auto* frames = static_cast<const std::byte*>(*second.context.saved());
-  for (std::size_t line = 1; line < kLines; ++line) __builtin_prefetch(frames + line * kLine, 1);
-  touch(*third.context.saved());
-  if (third.stack.examined) touch(third.stack.bottom);
-  const auto* record = reinterpret_cast<const std::byte*>(third.ready_next);
-  for (std::size_t at = 0; at < sizeof(FiberControl); at += kLine)
-    __builtin_prefetch(record + at, 1);
 }
 
 /// next_in_round() where the user's order decides: of what is ready when it is asked.
@@ -356,23 +309,14 @@ void Carrier::tell_end(FiberControl& fiber) noexcept {
                                             std::memory_order_acquire));
   before &= ~fiber_end::bits;
   FLEXSC_EXPECT(before != fiber_end::ended);
-  if (joined_here) return tell_joiner_here(fiber);
+  if (joined_here) return std::exchange(fiber.joiner, nullptr)->wake_alone();
   if (before == fiber_end::running) return;  // and from here on it is the handle's
   if (before == fiber_end::detached) {
     if (fiber.exception != nullptr && !fiber.ended_by_cancel) end_program(fiber);
     delete &fiber;
     return;
   }
-  auto& joiner = *reinterpret_cast<Waiter*>(before);  // NOLINT(performance-no-int-to-ptr)
-  joiner.claim_alone();
-  joiner.wake();
-}
-
-/// Wakes a joiner that is a fiber of this carrier.
-inline void Carrier::tell_joiner_here(FiberControl& fiber) noexcept {
-  Waiter& joiner = *std::exchange(fiber.joiner, nullptr);
-  joiner.claim_alone();
-  joiner.wake();
+  reinterpret_cast<Waiter*>(before)->wake_alone();  // NOLINT(performance-no-int-to-ptr)
 }
 
 /// The same as tell_end() in the fiber itself, if somebody waits for its end already: a joiner of
@@ -385,7 +329,7 @@ inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
     // release: what the fiber did, for whoever looks; pairs with the acquire in Waiter::joins().
     fiber.end.store(fiber_end::ended, std::memory_order_release);
     dead_told_ = true;
-    tell_joiner_here(fiber);
+    std::exchange(fiber.joiner, nullptr)->wake_alone();
     return;
   }
   if ((found & ~fiber_end::bits) <= fiber_end::ended || (found & fiber_end::announced) != 0) return;
@@ -404,18 +348,6 @@ inline void Carrier::tell_joiner(FiberControl& fiber) noexcept {
   } else {
     dead_joiner_ = &joiner;
   }
-}
-
-void Carrier::take_stack(std::size_t size, Stack& stack) {
-  if (size != runtime_.stacks().pooled_size() || spare_stacks_.empty()) {
-    stack = runtime_.stacks().take(size);
-    return;
-  }
-  stack = spare_stacks_.back();
-  spare_stacks_.pop_back();
-#ifdef FLEXSC_ASAN
-  __asan_unpoison_memory_region(stack.bottom, stack.size);
-#endif
 }
 
 /// Ends the current fiber; returns when its stack has another one, maybe on another carrier.

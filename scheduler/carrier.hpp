@@ -234,9 +234,8 @@ class alignas(64) Carrier {
   }
   void pick_up_left() noexcept;
   void bury(FiberControl& fiber) noexcept;
-  void tell_joiner(FiberControl& fiber) noexcept;
-  void tell_joiner_here(FiberControl& fiber) noexcept;
   void tell_end(FiberControl& fiber) noexcept;
+  void tell_joiner(FiberControl& fiber) noexcept;
   void make_ready(FiberControl& fiber) noexcept;
 
   // Calls (carrier_call.cpp).
@@ -303,7 +302,8 @@ class alignas(64) Carrier {
   unsigned made_alone_ = 0;      ///< calls in this round that needed no parking
   std::uint64_t helped_in_ = 0;  ///< the round of the last crossing in which we helped
   bool impatient_ = false;       ///< the last wait for some() brought nothing: take any()
-  std::vector<Stack> spare_stacks_;
+  static constexpr std::size_t kSpareStacks = 64;
+  std::vector<Stack> spare_stacks_;  ///< kept to itself
   struct SpareMemory {
     SpareMemory* next;
   };

@@ -81,6 +81,12 @@ class Waiter : public WaitRecord {
   /// claim() by a waker that nobody can compete with.
   void claim_alone() noexcept { how_.store(Wake::notified, std::memory_order_relaxed); }
 
+  /// claim_alone() and wake().
+  void wake_alone() noexcept {
+    claim_alone();
+    wake();
+  }
+
   /// Of the fiber that waits; null of a plain thread.
   [[nodiscard]] const Carrier* carrier() const noexcept;
   /// Whether the fiber goes on on its carrier. By who has claimed it, before wake(); a fiber waits.
