@@ -269,6 +269,24 @@ long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 }
 
 /*
+ * Looks, and makes the executor's call, which is none of an operation, if that
+ * says so. Returns what either said, see flexsc_look().
+ */
+long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits, struct file **file,
+			__poll_t *events, struct flexsc_limit *limit)
+{
+	long ret;
+
+	do {
+		ret = flexsc_look(exec, &exec->call, traits, file, events, limit);
+		if (!ret)
+			ret = flexsc_exec_call(exec, &exec->call, NULL);
+		/* Interrupted by itself: it looks again, and waits. */
+	} while (flexsc_exec_settle(exec, &ret));
+	return ret;
+}
+
+/*
  * A helper's call that opens something, for op if it is one of an operation.
  * -FLEXSC_LEAVE: it would have to wait, so a worker has to make it.
  */

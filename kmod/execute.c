@@ -35,20 +35,13 @@ static long give_back(struct flexsc_exec *exec)
 /* A plain call that may wait for its file, or sleep. */
 static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 {
-	struct flexsc_call *call = &exec->call;
 	struct flexsc_limit limit = {};
 	struct file *file = NULL;
 	struct flexsc_op *op;
 	__poll_t events;
 	long ret;
 
-	do {
-		ret = flexsc_look(exec, call, traits, &file, &events, &limit);
-		if (!ret)
-			ret = flexsc_exec_call(exec, call, NULL);
-		/* Interrupted by itself: it looks again, and waits. */
-	} while (flexsc_exec_settle(exec, &ret));
-
+	ret = flexsc_exec_looked(exec, traits, &file, &events, &limit);
 	if (ret == -FLEXSC_WAITS) {
 		op = flexsc_op_single(exec, file, events, limit);
 		if (op) {
@@ -60,7 +53,7 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 		/* No memory to wait: the call itself does. */
 		fput(file);
 		if (exec->worker)
-			return flexsc_exec_call(exec, call, NULL);
+			return flexsc_exec_call(exec, &exec->call, NULL);
 		ret = -FLEXSC_LEAVE;
 	}
 	if (ret == -FLEXSC_LEAVE)

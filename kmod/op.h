@@ -195,12 +195,14 @@ enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
 void flexsc_op_pass_on(const struct flexsc_op *op);
 
-/* execute.c */
+/* exec.c */
 bool flexsc_only_task_work(void);
 long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
 		       struct flexsc_op *op, long ret);
 long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
+long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits, struct file **file,
+			__poll_t *events, struct flexsc_limit *limit);
 long flexsc_exec_open(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
 bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);

@@ -162,19 +162,12 @@ static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 				 struct flexsc_limit *limit)
 {
 	struct flexsc_call *call = &exec->call;
-	long ret;
 
 	if (has_room(exec))
 		return flexsc_exec_call(exec, call, NULL);
 	if (traits & FLEXSC_CALL_WORKED)
 		return flexsc_exec_open(exec, call, NULL);
-	do {
-		ret = flexsc_look(exec, call, traits, file, events, limit);
-		if (!ret)
-			ret = flexsc_exec_call(exec, call, NULL);
-		/* Interrupted by itself: it looks again, and waits. */
-	} while (flexsc_exec_settle(exec, &ret));
-	return ret;
+	return flexsc_exec_looked(exec, traits, file, events, limit);
 }
 
 /*
