@@ -11,6 +11,7 @@
 ///     const long copied = flexsc::run_chain(copy, results);
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -113,9 +114,14 @@ class Chain {
   static constexpr std::size_t kFew = 8;
 
   ChainCall& append() {
-    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
-    if (members_.capacity() == 0) members_.reserve(kFew);
+    if (members_.size() == members_.capacity()) [[unlikely]]
+      grow();
     return members_.emplace_back();
+  }
+  [[gnu::noinline]] void grow() {
+    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
+    // Never more than kMembers, so that this is asked for the next one.
+    members_.reserve(std::clamp(2 * members_.size(), kFew, kMembers));
   }
   /// The last member, if its arguments are such as may be; else it is taken away again.
   Member checked(const ChainCall& member) {
