@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A fiber per connection.
+#include <atomic>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <new>
 #include <thread>
@@ -23,7 +25,8 @@ class FibersModel final : public Model {
         runtime_({.engine = options.engine,
                   .carrier_cpus = options.carrier_cpus,
                   .spin = options.carrier_spin}),
-        chains_(chains(options)) {
+        chains_(chains(options)),
+        most_helpers_(entries(options) / 8) {
     if (Live* live = service.live()) {
       live->set_source([this] { return prometheus_text(runtime_.stats()); });
     }
@@ -65,22 +68,47 @@ class FibersModel final : public Model {
   /// same number of connections each.
   [[nodiscard]] std::optional<std::size_t> chains(const ModelOptions& options) {
     if (!options.multi_calls.value_or(runtime_.engine().kind() == EngineKind::kernel)) return {};
-    const std::size_t entries =
-        runtime_.carriers() * options.engine.pages_per_channel * FLEXSC_PAGE_ENTRIES;
-    return entries / 2 / Connection::kChainCalls;
+    return entries(options) / 2 / Connection::kChainCalls;
+  }
+  [[nodiscard]] std::size_t entries(const ModelOptions& options) const {
+    return runtime_.carriers() * options.engine.pages_per_channel * FLEXSC_PAGE_ENTRIES;
   }
 
+  /// Serves a connection, and lets others in.
   void start(OwnedFd socket) {
     // Shared, because std::function wants its target copyable.
     auto connection = std::make_shared<Connection>(service_, std::move(socket), chains_);
+    if (!spawn([connection = std::move(connection)] { connection->serve(); })) {
+      this_fiber::sleep_for(kAcceptBackoff);
+      return;
+    }
+    // A fiber for each that waits: ours, as all of them, has one turn while each open connection
+    // has one, so that of very many the last would wait for minutes.
+    for (std::size_t waiting = listener_.waiting(); waiting > 0; --waiting) {
+      // relaxed: a number.
+      if (helpers_.fetch_add(1, std::memory_order_relaxed) >= most_helpers_ ||
+          !spawn([this] { accept_and_serve(); })) {
+        helpers_.fetch_sub(1, std::memory_order_relaxed);
+        return;
+      }
+    }
+  }
+
+  /// Another fiber may have been faster: then it waits for the next connection.
+  void accept_and_serve() {
+    Accepted accepted = accept_connection(listener_, SOCK_CLOEXEC);
+    helpers_.fetch_sub(1, std::memory_order_relaxed);
+    if (accepted.what != Accepted::What::connection) return;
+    Connection(service_, std::move(accepted.socket), chains_).serve();
+  }
+
+  [[nodiscard]] bool spawn(std::function<void()> body) {
     try {
-      runtime_
-          .spawn([connection = std::move(connection)] { connection->serve(); },
-                 {.name = "connection"})
-          .detach();
+      runtime_.spawn(std::move(body), {.name = "connection"}).detach();
+      return true;
     } catch (const std::bad_alloc&) {
       std::fprintf(stderr, "flexsc-httpd: no stack for a connection\n");
-      this_fiber::sleep_for(kAcceptBackoff);
+      return false;
     }
   }
 
@@ -88,6 +116,8 @@ class FibersModel final : public Model {
   Listener listener_;
   Runtime runtime_;  // its destructor waits for the fibers, which use the others
   const std::optional<std::size_t> chains_;
+  const std::size_t most_helpers_;
+  std::atomic<std::size_t> helpers_{0};  // fibers that accept one connection
 };
 
 }  // namespace

@@ -85,12 +85,20 @@ Listener::Listener(const ServiceOptions& options, Waits waits)
   if (::bind(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     fail("bind to port " + std::to_string(options.port));
   }
-  if (::listen(fd_.get(), 1024) != 0) fail("listen");
+  // As many as the machine allows (net.core.somaxconn).
+  if (::listen(fd_.get(), 65535) != 0) fail("listen");
   socklen_t length = sizeof address;
   if (::getsockname(fd_.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     fail("getsockname");
   }
   port_ = ntohs(address.sin_port);
+}
+
+std::size_t Listener::waiting() const noexcept {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  const int error = ::getsockopt(fd_.get(), IPPROTO_TCP, TCP_INFO, &info, &length);
+  return error == 0 ? info.tcpi_unacked : 0;  // which of a listener says that
 }
 
 void Listener::stop() noexcept {

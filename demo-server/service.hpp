@@ -59,6 +59,8 @@ class Listener {
   Listener(const ServiceOptions& options, Waits waits);
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  /// How many connections wait to be accepted; 0 if that cannot be told.
+  [[nodiscard]] std::size_t waiting() const noexcept;
   /// Ends accept() calls that wait (EINVAL) and refuses further clients. Any thread.
   void stop() noexcept;
 

@@ -92,6 +92,28 @@ TEST_P(Lifecycle, AServerThatWasStoppedAndGoesOnAnswersEachRequestOnce) {
   EXPECT_EQ(server.stats()["requests"], 10);
 }
 
+// Those that wait together are let in together, and nobody twice or never.
+TEST_P(Lifecycle, ARushOfClientsIsLetIn) {
+  constexpr std::size_t kClients = 150;
+  ServerProcess server(GetParam(), site_root());
+  const std::uint16_t port = server.port();  // once it listens
+  server.signal(SIGSTOP);
+  siginfo_t stopped{};
+  ASSERT_EQ(::waitid(P_ALL, 0, &stopped, WSTOPPED), 0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Client>(port));
+    ASSERT_TRUE(clients.back()->send(request_for("GET", "/small.txt")));
+  }
+  server.signal(SIGCONT);
+  for (const auto& client : clients) EXPECT_EQ(client->read().status, 200);
+  for (const auto& client : clients) EXPECT_EQ(client->get("/small.txt").status, 200);
+  clients.clear();
+  EXPECT_EQ(server.stop().exit_code, 0);
+  EXPECT_EQ(server.stats()["connections"], kClients);
+  EXPECT_EQ(server.stats()["requests"], 2 * kClients);
+}
+
 TEST_P(Lifecycle, SilenceEndsAConnectionAndAHalfRequestIsTold) {
   ServerProcess server(GetParam(), site_root(),
                        {"--idle-timeout-ms", "700", "--request-timeout-ms", "400"});
