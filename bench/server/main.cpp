@@ -82,6 +82,13 @@ Result serve(const Setup& setup, const TemporaryFolder& site) {
   const WrkReport report = load(served.port(), setup);
   json stats = served.stop();
   check(setup.side.name(), report);
+  // wrk says nothing of those that were still waiting in the end.
+  if (const auto came = stats["connections"].get<unsigned>(); came < setup.connections) {
+    throw std::runtime_error(setup.side.name() + ": " + std::to_string(came) + " of " +
+                             std::to_string(setup.connections) +
+                             " connections were accepted; net.core.somaxconn says "
+                             "how many may wait for that");
+  }
   return {report, std::move(stats)};
 }
 
