@@ -94,11 +94,10 @@ class Validators {
   explicit Validators(const struct stat& status)
       : inode_(status.st_ino), size_(status.st_size), modified_(status.st_mtim) {
     std::array<char, 3 * 16 + 5> tag;
-    tag_size_ = static_cast<std::size_t>(
-        std::snprintf(tag.data(), tag.size(), "\"%lx-%lx-%lx\"", inode_,
-                      static_cast<unsigned long>(size_),
-                      static_cast<unsigned long>(modified_.tv_sec) * 1000000000U +
-                          static_cast<unsigned long>(modified_.tv_nsec)));
+    tag_size_ = static_cast<std::size_t>(std::snprintf(
+        tag.data(), tag.size(), "\"%lx-%lx-%lx\"", inode_, static_cast<unsigned long>(size_),
+        static_cast<unsigned long>(modified_.tv_sec) * 1000000000U +
+            static_cast<unsigned long>(modified_.tv_nsec)));
     lines_ = "Last-Modified: " + http_date(modified_.tv_sec) + "\r\nETag: ";
     tag_begin_ = lines_.size();
     lines_.append(tag.data(), tag_size_) += "\r\nAccept-Ranges: bytes\r\n";

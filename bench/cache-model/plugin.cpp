@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The cache model as a plugin of QEMU's emulator: `-plugin libflexsc-cache-model.so,out=FILE`. With
-// `,caches=off` it counts all but misses, and slows the guest so little that what the guest's kernel
-// does on its own each millisecond hardly counts beside what a program does.
-// Counts for each virtual CPU, user and kernel side apart, what happens between marks (marks.hpp),
-// and writes it to FILE as JSON whenever counting stops: what was counted up to now, and what had
-// been up to each stop before.
+// `,caches=off` it counts all but misses, and slows the guest so little that what the guest's
+// kernel does on its own each millisecond hardly counts beside what a program does. Counts for each
+// virtual CPU, user and kernel side apart, what happens between marks (marks.hpp), and writes it to
+// FILE as JSON whenever counting stops: what was counted up to now, and what had been up to each
+// stop before.
 //
 // Up to the first mark only marks are watched, so that a guest boots at its usual speed. That mark
 // throws all translations away, and they are made anew with everything watched. There is no way
@@ -110,7 +110,9 @@ void write_results() {
                       {"kernel", to_json(cpu.counts[kKernel])}});
   }
   stops.push_back(result);
-  std::ofstream(output) << json{{"model", caches ? "caches" : "none"}, {"cpus", std::move(result)}, {"stops", stops}}
+  std::ofstream(output) << json{{"model", caches ? "caches" : "none"},
+                                {"cpus", std::move(result)},
+                                {"stops", stops}}
                         << '\n';
 }
 
