@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import unittest
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -323,9 +324,19 @@ class Samples(WithSite):
         site = self.site(self.first_cpu(), f"sleep 1000 > /dev/null 2>&1 & echo $! > {pid}; exit 3")
         samples = site.measure(self.book, ["flush64"])
         self.assertEqual(samples[0].errors, {"flush64": "no samples: the program ended with status 3"})
-        state = Path(f"/proc/{pid.read_text().strip()}/stat")
-        # Dead, or dead and not yet waited for by whoever inherited it.
-        self.assertTrue(not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+        process = Path(f"/proc/{pid.read_text().strip()}")
+        end = time.monotonic() + 20
+        while self.lives(process) and time.monotonic() < end:
+            time.sleep(0.01)  # it was killed, and needs a CPU to die
+        self.assertFalse(self.lives(process))
+
+    @staticmethod
+    def lives(process: Path) -> bool:
+        try:
+            state = (process / "stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z"  # dead, and not yet waited for by whoever inherited it
 
     def test_one_that_does_not_end_is_ended(self) -> None:
         progress = guest_run.Progress(self.book, {})
