@@ -282,7 +282,7 @@ def script(plot: Plot, png: Path) -> str:
     if plot.log_y:
         lines.append("set logscale y 2")
     else:
-        lines.append("set yrange [0:*]")
+        lines += ["set yrange [0:*]", "set offsets 0, 0, graph 0.08, 0"]  # labels stand on the bars
     if plot.level is not None:
         lines.append(f"set arrow from graph 0, first {plot.level} to graph 1, first {plot.level} "
                      "nohead lc rgb '#888888' dt 2")
