@@ -195,9 +195,32 @@ def server_plot(server: dict) -> Plot | None:
 def models_plot(server: dict, table: str, title: str, caption: str, x: str) -> Plot | None:
     if table not in server:
         return None
-    lines = [Line(line["call"], tables.points(server[table], line["call"], line["how"]))
-             for line in server[table]["lines"]]
-    return Plot(table, title, caption, "requests per 10^9 instructions", lines, x=x)
+    return Plot(table, title, caption, "requests per 10^9 instructions",
+                lines_of(server[table], "requests per second"), x=x)
+
+
+def lines_of(table: dict, how: str) -> list[Line]:
+    return [Line(line["call"], tables.points(table, line["call"], how))
+            for line in table["lines"] if line["how"] == how]
+
+
+def load_plot(server: dict, how: str, name: str, title: str, caption: str) -> Plot | None:
+    """What else the table by connections says."""
+    lines = lines_of(server["connections"], how) if "connections" in server else []
+    if not lines:
+        return None
+    return Plot(name, title, f"One CPU that serves and asks, a page of 4729 bytes. {caption}",
+                "thousands of instructions", lines, x="connections", log_y=how.startswith("p"))
+
+
+def load_plots(server: dict) -> list[Plot | None]:
+    return [load_plot(server, "p50, us", "connections_p50", "Median of the latency by the number of connections",
+                      "All connections always wait for an answer."),
+            load_plot(server, "p99, us", "connections_p99", "99th percentile of the latency by the number of "
+                      "connections", "All connections always wait for an answer."),
+            load_plot(server, "CPU of the server per request, us", "connections_cpu",
+                      "The server's part of a request by the number of connections",
+                      "All that the server's threads do, its kernel side and workers included.")]
 
 
 def connections_plot(server: dict) -> Plot | None:
@@ -254,7 +277,8 @@ def all_plots(results: dict) -> list[Plot]:
              copy_plot(results.get("kernel", {})), writes_plot(results.get("kernel", {})),
              workers_plot(results.get("kernel", {})), indirect_plot(results.get("kernel", {})),
              server_plot(results.get("server", {})),
-             connections_plot(results.get("server", {})), file_sizes_plot(results.get("server", {})),
+             connections_plot(results.get("server", {})), *load_plots(results.get("server", {})),
+             file_sizes_plot(results.get("server", {})),
              latency_plot(results.get("server", {}), "latency", "Latency at arrival rates, with the module",
                           "one or two CPUs that serve"),
              latency_plot(results.get("server", {}), "latency_native",

@@ -12,6 +12,7 @@ IN_TIME = (
     ("requests per 10^9 instructions", "requests per second"),
     ("Requests per instruction of the whole machine", "Requests per second"),
     ("Instructions of the whole machine", "In time"),
+    ("thousands of instructions", "µs"),
     ("Instructions saved", "Time saved"),
     ("Counted by the cache model", "Counted by the processor"),
     ("Emulated CPUs; see what to keep in mind. ", ""),

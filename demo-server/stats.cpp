@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "stats.hpp"
 
+#include <sys/resource.h>
+
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -33,6 +36,14 @@ json to_json(const RuntimeStats& stats) {
           {"further", stats.channels.further}};
 }
 
+/// Of the process up to now, workers included.
+std::int64_t cpu_us() {
+  rusage used{};
+  (void)::getrusage(RUSAGE_SELF, &used);
+  return (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * std::int64_t{1'000'000} +
+         used.ru_utime.tv_usec + used.ru_stime.tv_usec;
+}
+
 }  // namespace
 
 void write_file(const std::string& path, const std::string& text) {
@@ -52,7 +63,8 @@ void write_stats(const Options& options, const Tally& tally, const ModelStats& s
               {"responses", responses},
               {"bytes", tally.bytes},
               {"connections", tally.connections},
-              {"crossings", stats.crossings}};
+              {"crossings", stats.crossings},
+              {"cpu_us", cpu_us()}};
   if (stats.engine) {
     all["engine"] = to_json(*stats.engine);
     all["engine"]["kind"] = flexsc::to_string(options.model.engine.kind);

@@ -30,13 +30,13 @@ def user_misses(answer: dict, cpus: list[dict]) -> float:
 
 
 MODELS = ("model", "")
-CONNECTIONS = Extra("connections", "requests per second of the models for 1 to 2000 connections", MANY,
+CONNECTIONS = Extra("connections", "requests, latency and CPU time of the models for 1 to 2000 connections", MANY,
                     400, tables.entry_of("requests per 10^9 instructions"),
-                    tables.lines_of("requests per 10^9 instructions, by connections:", MODELS),
+                    tables.lines_of("by connections:", MODELS),
                     needs=WRK)
-FILE_SIZES = Extra("file_sizes", "requests per second of the models for files of 1 to 256 KiB", COUNTING,
+FILE_SIZES = Extra("file_sizes", "the same for files of 1 to 256 KiB", COUNTING,
                    200, tables.entry_of("requests per 10^9 instructions"),
-                   tables.lines_of("requests per 10^9 instructions, by KiB of the file:", MODELS),
+                   tables.lines_of("by KiB of the file:", MODELS),
                    needs=WRK)
 
 LATENCY = Extra("latency", "latency percentiles of the models at 30 to 90 % of the rate of epoll", THREE_CPUS,

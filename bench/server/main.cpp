@@ -8,6 +8,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cache-model/marks.hpp"
 #include "latency.hpp"
@@ -165,8 +167,21 @@ json c10k(Context& context) {
       {.side = kFibers, .connections = kFew, .seconds = seconds, .arguments = room}, steady_rate);
 }
 
-/// A table of requests per second: a line for each model, a column for each of `sizes`. A quick run
-/// has the first size only.
+/// What tables say of a load, by its name in them. Where the clock counts instructions, a
+/// microsecond is a thousand of them.
+const std::vector<std::pair<const char*, std::function<double(const Result&)>>>& columns() {
+  static const std::vector<std::pair<const char*, std::function<double(const Result&)>>> all{
+      {"requests per second", [](const Result& of) { return of.load.requests_per_s; }},
+      {"p50, us", [](const Result& of) { return of.load.p50_us; }},
+      {"p99, us", [](const Result& of) { return of.load.p99_us; }},
+      {"CPU of the server per request, us", [](const Result& of) {
+         return of.server["cpu_us"].get<double>() / of.server["requests"].get<double>();
+       }}};
+  return all;
+}
+
+/// A table: lines for each model, a column for each of `sizes`. A quick run has the first size
+/// only.
 json by_size(Context& context, const std::vector<std::size_t>& sizes,
              const std::function<Setup(const Side& side, std::size_t size)>& setup) {
   const std::vector<Side> sides{kFibers, {"threads", ""}, {"epoll", ""}, {"esca", "kernel"}};
@@ -174,15 +189,21 @@ json by_size(Context& context, const std::vector<std::size_t>& sizes,
   write_site(site.path());
   json lines = json::array();
   for (const Side& side : sides) {
-    json line = {{"call", side.name()}, {"how", "requests per second"}};
-    for (std::size_t i = 0; i < (context.quick() ? 1 : sizes.size()); ++i) {
-      const double found = rate(setup(side, sizes[i]), site);
-      line["batches"][std::to_string(sizes[i])] = {found};
-      context.progress((static_cast<double>(lines.size()) +
-                        (static_cast<double>(i) + 1) / static_cast<double>(sizes.size())) /
-                       static_cast<double>(sides.size()));
+    std::vector<json> found;
+    for (const auto& [how, value] : columns()) {
+      found.push_back({{"call", side.name()}, {"how", how}});
     }
-    lines.push_back(std::move(line));
+    for (std::size_t i = 0; i < (context.quick() ? 1 : sizes.size()); ++i) {
+      const Result result = serve(setup(side, sizes[i]), site);
+      for (std::size_t line = 0; line < found.size(); ++line) {
+        found[line]["batches"][std::to_string(sizes[i])] = {columns()[line].second(result)};
+      }
+      const double sides_done =
+          static_cast<double>(lines.size()) / static_cast<double>(found.size()) +
+          (static_cast<double>(i) + 1) / static_cast<double>(sizes.size());
+      context.progress(sides_done / static_cast<double>(sides.size()));
+    }
+    for (json& line : found) lines.push_back(std::move(line));
   }
   return {{"table", std::move(lines)}};
 }
