@@ -26,7 +26,7 @@ class FibersModel final : public Model {
                   .carrier_cpus = options.carrier_cpus,
                   .spin = options.carrier_spin}),
         chains_(chains(options)),
-        most_helpers_(entries(options) / 8) {
+        most_accepting_(entries(options) / 8) {
     if (Live* live = service.live()) {
       live->set_source([this] { return prometheus_text(runtime_.stats()); });
     }
@@ -86,9 +86,9 @@ class FibersModel final : public Model {
     // has one, so that of very many the last would wait for minutes.
     for (std::size_t waiting = listener_.waiting(); waiting > 0; --waiting) {
       // relaxed: a number.
-      if (helpers_.fetch_add(1, std::memory_order_relaxed) >= most_helpers_ ||
+      if (accepting_.fetch_add(1, std::memory_order_relaxed) >= most_accepting_ ||
           !spawn([this] { accept_and_serve(); })) {
-        helpers_.fetch_sub(1, std::memory_order_relaxed);
+        accepting_.fetch_sub(1, std::memory_order_relaxed);
         return;
       }
     }
@@ -97,7 +97,7 @@ class FibersModel final : public Model {
   /// Another fiber may have been faster: then it waits for the next connection.
   void accept_and_serve() {
     Accepted accepted = accept_connection(listener_, SOCK_CLOEXEC);
-    helpers_.fetch_sub(1, std::memory_order_relaxed);
+    accepting_.fetch_sub(1, std::memory_order_relaxed);
     if (accepted.what != Accepted::What::connection) return;
     Connection(service_, std::move(accepted.socket), chains_).serve();
   }
@@ -116,8 +116,8 @@ class FibersModel final : public Model {
   Listener listener_;
   Runtime runtime_;  // its destructor waits for the fibers, which use the others
   const std::optional<std::size_t> chains_;
-  const std::size_t most_helpers_;
-  std::atomic<std::size_t> helpers_{0};  // fibers that accept one connection
+  const std::size_t most_accepting_;
+  std::atomic<std::size_t> accepting_{0};  // fibers that accept one connection
 };
 
 }  // namespace

@@ -30,12 +30,14 @@ def user_misses(answer: dict, cpus: list[dict]) -> float:
 
 
 MODELS = ("model", "")
+# Of a table's lines: what is per second, and what is in microseconds.
+UNITS = "requests per 10^9 instructions, thousands of instructions"
 CONNECTIONS = Extra("connections", "requests, latency and CPU time of the models for 1 to 2000 connections", MANY,
-                    400, tables.entry_of("requests per 10^9 instructions"),
+                    400, tables.entry_of(UNITS),
                     tables.lines_of("by connections:", MODELS),
                     needs=WRK)
 FILE_SIZES = Extra("file_sizes", "the same for files of 1 to 256 KiB", COUNTING,
-                   200, tables.entry_of("requests per 10^9 instructions"),
+                   200, tables.entry_of(UNITS),
                    tables.lines_of("by KiB of the file:", MODELS),
                    needs=WRK)
 

@@ -220,10 +220,10 @@ TEST_F(Help, LargeSendfileOfAChainDoesNotHoldTheCarrier) {
     const TcpPair full;
     const std::string bytes(1 << 20, 'f');
     long taken = 0;
-    for (long n = 0; n >= 0; taken += n) {
-      n = ::send(full.near.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-      if (n < 0) break;
-    }
+    const auto fill = [&] {
+      return ::send(full.near.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
+    };
+    for (ssize_t n = fill(); n >= 0; n = fill()) taken += n;
     ASSERT_EQ(errno, EAGAIN);
     const int to = tcp.near.get();
     const bool replaced = size == 1;
