@@ -6,29 +6,12 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 
-#include <csignal>
 #include <thread>
 
-#include "process.hpp"
-#include "waitable.hpp"
+#include "help_fixture.hpp"
 
 namespace flexsc_guest {
 namespace {
-
-constexpr unsigned kHelp = FLEXSC_WAIT_HELP;
-
-/// Posts without ringing: the pool stays asleep.
-void post_quietly(const Client& client, unsigned bit, const Call& c, unsigned queue = 0) {
-  client.fill(0, bit, c);
-  client.set(0, __u64{1} << bit, queue);
-}
-
-class Help : public GuestTest {
- protected:
-  static Rig asleep(unsigned standby_max = 64) {
-    return sleeping_rig({.concurrency = 1, .standby_max = standby_max, .spin_us = 0});
-  }
-};
 
 TEST_F(Help, ExecutesItsOwnEntries) {
   const Rig rig = asleep();
@@ -135,50 +118,6 @@ TEST_F(Help, LeavesSleepersToTheWorkers) {
   ::unlink(fifo.c_str());
 }
 
-// A chain is made by the helper as far as it goes, also where it opens and looks.
-TEST_F(Help, ChainsAreItsOwnUntilOneOfTheirCallsSleeps) {
-  const Rig rig = asleep();
-  const Pipe pipe = make_pipe();
-  ::mkdir("/tmp", 01777);
-  const std::string fifo = "/tmp/flexsc-chain-" + std::to_string(::getpid());
-  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
-  struct stat status {};
-  char byte = 0;
-  const auto opens = [&](const char* path) {
-    return std::array<Call, 4>{
-        call(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0),
-        call(SYS_fstat, ResultOf{0}, &status),
-        call(SYS_write, pipe.writer.get(), "x", 1),
-        call(SYS_read, pipe.reader.get(), &byte, 1),
-    };
-  };
-  rig.client.fill_chain(0, 0, opens("/"));
-  rig.client.set(0, 1);
-  EXPECT_EQ(rig.client.wait(4, -1ns, kHelp), 4);
-  const Fd root(static_cast<int>(rig.client.take(0, 0)));
-  EXPECT_GE(root.get(), 0);
-  EXPECT_EQ(rig.client.take(0, 1), 0);
-  EXPECT_TRUE(S_ISDIR(status.st_mode));
-  EXPECT_EQ(rig.client.take(0, 2), 1);
-  EXPECT_EQ(rig.client.take(0, 3), 1);
-  EXPECT_EQ(rig.group.stats().helped, 4U);
-  EXPECT_EQ(rig.group.stats().armed, 0U);
-
-  rig.client.fill_chain(0, 0, opens(fifo.c_str()));
-  rig.client.set(0, 1);
-  post_quietly(rig.client, 4, call(SYS_getppid));
-  EXPECT_EQ(rig.client.wait(1, -1ns, kHelp), 1) << "the FIFO has no writer";
-  EXPECT_EQ(rig.client.take(0, 4), ::getppid());
-  const Fd writer(::open(fifo.c_str(), O_WRONLY | O_CLOEXEC));
-  const Fd reader(static_cast<int>(rig.client.await(0, 0, kHelp)));
-  EXPECT_GE(reader.get(), 0);
-  EXPECT_EQ(rig.client.await(0, 1, kHelp), 0);
-  EXPECT_TRUE(S_ISFIFO(status.st_mode));
-  EXPECT_EQ(rig.client.await(0, 2, kHelp), 1);
-  EXPECT_EQ(rig.client.await(0, 3, kHelp), 1);
-  ::unlink(fifo.c_str());
-}
-
 // A write that does not fit, and nobody reads: WAIT ends in time.
 TEST_F(Help, LargeWriteDoesNotHoldTheCarrier) {
   const Rig rig = asleep();
@@ -205,51 +144,6 @@ TEST_F(Help, LargeWriteDoesNotHoldTheCarrier) {
       }
     });
     EXPECT_EQ(rig.client.await(0, 0, kHelp), static_cast<long>(large.size()));
-  }
-}
-
-// The room that was found for a call of a chain counts for the next one only as far as it goes, and
-// as long as the descriptor is the same file's.
-TEST_F(Help, LargeSendfileOfAChainDoesNotHoldTheCarrier) {
-  const Rig rig = asleep();
-  const Fd file(static_cast<int>(direct(SYS_memfd_create, "large", MFD_CLOEXEC)));
-  constexpr long kSize = 8 << 20;
-  ASSERT_EQ(::ftruncate(file.get(), kSize), 0);
-  for (const long size : {kSize, 1L}) {
-    const TcpPair tcp;
-    const TcpPair full;
-    const std::string bytes(1 << 20, 'f');
-    long taken = 0;
-    const auto fill = [&] {
-      return ::send(full.near.get(), bytes.data(), bytes.size(), MSG_DONTWAIT);
-    };
-    for (ssize_t n = fill(); n >= 0; n = fill()) taken += n;
-    ASSERT_EQ(errno, EAGAIN);
-    const int to = tcp.near.get();
-    const bool replaced = size == 1;
-    const std::array<Call, 3> calls{
-        call(SYS_sendto, to, "head", 4, MSG_NOSIGNAL, 0, 0),
-        replaced ? call(SYS_dup2, full.near.get(), to) : call(SYS_getppid),
-        call(SYS_sendfile, to, file.get(), 0, size),
-    };
-    EXPECT_EQ(::lseek(file.get(), 0, SEEK_SET), 0);
-    rig.client.fill_chain(0, 0, calls);
-    rig.client.set(0, 1);
-    post_quietly(rig.client, 3, call(SYS_getppid));
-    EXPECT_EQ(rig.client.wait(4, 20ms, kHelp), 1) << size;
-    EXPECT_EQ(rig.client.take(0, 3), ::getppid());
-    std::jthread reader([&] {
-      std::vector<char> buffer(1 << 20);
-      for (long left = replaced ? taken + 1 : 4 + kSize; left > 0;) {
-        const ssize_t n =
-            ::read(replaced ? full.far.get() : tcp.far.get(), buffer.data(), buffer.size());
-        if (n <= 0) return;
-        left -= n;
-      }
-    });
-    EXPECT_EQ(rig.client.await(0, 0, kHelp), 4);
-    EXPECT_EQ(rig.client.await(0, 1, kHelp), replaced ? to : ::getppid());
-    EXPECT_EQ(rig.client.await(0, 2, kHelp), size);
   }
 }
 
@@ -322,26 +216,6 @@ class Sleeper {
   std::jthread thread_;
 };
 
-std::atomic<int> handled{0};
-
-class Handler {
- public:
-  explicit Handler(int signal, int flags = 0) : signal_(signal) {
-    handled = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { ++handled; };
-    action.sa_flags = flags;
-    ::sigaction(signal, &action, &before_);
-  }
-  Handler(const Handler&) = delete;
-  Handler& operator=(const Handler&) = delete;
-  ~Handler() { ::sigaction(signal_, &before_, nullptr); }
-
- private:
-  int signal_;
-  struct sigaction before_ {};
-};
-
 TEST_F(Help, SignalEndsTheWaitAndNoCall) {
   const Handler handler(SIGUSR1);
   const Rig rig = asleep();
@@ -378,45 +252,6 @@ TEST_F(Help, StormOfSignals) {
       }
     }
     for (unsigned bit = 0; bit < 64; ++bit) ASSERT_EQ(rig.client.take(0, bit), 1) << round;
-  }
-  ASSERT_TRUE(eventually([] { return handled > 2; }));
-  const itimerval never{};
-  ::setitimer(ITIMER_REAL, &never, nullptr);
-}
-
-// The same with chains, which the helper leaves in the middle when a signal comes, and goes on
-// with.
-TEST_F(Help, StormOfSignalsAndChains) {
-  const Handler handler(SIGALRM);
-  const Rig rig = asleep();
-  const Pipe pipe = make_pipe();
-  const itimerval often{{0, 1000}, {0, 1000}};
-  std::array<char, 16> bytes{};
-  const auto chain = [&](unsigned i) {
-    return std::array<Call, 4>{call(SYS_read, pipe.reader.get(), &bytes[i], 1),
-                               call(SYS_openat, AT_FDCWD, "/", O_RDONLY | O_CLOEXEC, 0),
-                               call(SYS_close, ResultOf{1}), call(SYS_getppid)};
-  };
-  ::setitimer(ITIMER_REAL, &often, nullptr);
-  for (int round = 0; round < 100; ++round) {
-    for (unsigned i = 0; i < 12; ++i) {
-      rig.client.fill_chain(0, i * 4, chain(i));
-      rig.client.set(0, __u64{1} << i * 4);
-      post_quietly(rig.client, 48 + i, call(SYS_write, pipe.writer.get(), "x", 1));
-    }
-    while (rig.client.completions() < 60) {
-      const long result = rig.client.wait(60, kLong, kHelp);
-      if (result < 0) {
-        ASSERT_EQ(result, -EINTR);
-      }
-    }
-    for (unsigned i = 0; i < 12; ++i) {
-      ASSERT_EQ(rig.client.take(0, i * 4), 1) << round;
-      ASSERT_GE(rig.client.take(0, i * 4 + 1), 0) << round;
-      ASSERT_EQ(rig.client.take(0, i * 4 + 2), 0) << round;
-      ASSERT_EQ(rig.client.take(0, i * 4 + 3), ::getppid()) << round;
-      ASSERT_EQ(rig.client.take(0, 48 + i), 1) << round;
-    }
   }
   ASSERT_TRUE(eventually([] { return handled > 2; }));
   const itimerval never{};
