@@ -153,11 +153,12 @@ static unsigned int cancel_posted(const struct cancel_request *request)
 }
 
 /*
- * Whether an executor has claimed an entry that the request names and has not
- * begun it. What it has done already counts too: that is over in a moment.
+ * Whether an executor has claimed an entry that the request names and does not
+ * run it now. What it has done already counts too: that is over in a moment. Its
+ * in_call was read before; cancel is the call that it was told to end, or 0.
  */
 static bool has_claimed(const struct cancel_request *request,
-			const struct flexsc_exec *exec)
+			const struct flexsc_exec *exec, u64 in_call, u64 cancel)
 {
 	struct flexsc_words *words = request->client->header->submission;
 	u64 *claiming = READ_ONCE(exec->claiming);
@@ -166,42 +167,65 @@ static bool has_claimed(const struct cancel_request *request,
 
 	if (claiming >= (u64 *)words && claiming < (u64 *)(words + FLEXSC_QUEUES))
 		return true;
-	/* claiming before claim; the executor has the other order. */
+	/*
+	 * claiming before claim; pairs with the second smp_wmb() in
+	 * flexsc_serve_claim().
+	 */
+	smp_rmb();
+	claim = READ_ONCE(exec->claim);
+	/* claim before what it is of; pairs with the first one there. */
 	smp_rmb();
 	page = READ_ONCE(exec->page);
-	claim = READ_ONCE(exec->claim);
 	bit = READ_ONCE(exec->bit);
 	if (READ_ONCE(exec->client) != request->client ||
 	    page >= request->client->nr_pages)
 		return false;
-	if (bit < FLEXSC_PAGE_ENTRIES)
+	/*
+	 * Without in_call the entry at bit does not run: its call was
+	 * interrupted and is going to be made again, see flexsc_exec_resume().
+	 */
+	if (bit < FLEXSC_PAGE_ENTRIES &&
+	    (in_call || READ_ONCE(exec->in_op) ||
+	     flexsc_call_id(READ_ONCE(exec->nr_claims), bit) == cancel))
 		claim &= ~BIT_ULL(bit);
 	return claim && named_of(request, page, claim);
 }
 
-/* Under group->lock. Whether an executor runs a call that is named. */
+/*
+ * Whether an executor, whose in_call was read before and is not 0, runs a call
+ * that is named. *id is that call's, if in_call still is the same.
+ */
 static bool runs(const struct cancel_request *request,
-		 const struct flexsc_exec *exec, u64 *id)
+		 const struct flexsc_exec *exec, u64 in_call, u64 *id)
 {
-	u64 in_call = READ_ONCE(exec->in_call);
-	unsigned int page, bit;
+	unsigned int page = READ_ONCE(exec->page);
+	unsigned int bit = READ_ONCE(exec->bit);
 
-	if (!in_call)
-		return false;
-	/* in_call, what it stands for, and in_call again. */
-	smp_rmb();
-	page = READ_ONCE(exec->page);
-	bit = READ_ONCE(exec->bit);
-	if (READ_ONCE(exec->client) != request->client ||
-	    READ_ONCE(exec->in_op) || bit >= FLEXSC_PAGE_ENTRIES ||
-	    page >= request->client->nr_pages ||
-	    !(READ_ONCE(exec->claim) & BIT_ULL(bit)) ||
-	    !entry_named(request, page, bit))
-		return false;
 	*id = flexsc_call_id(in_call, bit);
-	/* See above. */
+	return READ_ONCE(exec->client) == request->client &&
+	       !READ_ONCE(exec->in_op) && bit < FLEXSC_PAGE_ENTRIES &&
+	       page < request->client->nr_pages &&
+	       READ_ONCE(exec->claim) & BIT_ULL(bit) &&
+	       entry_named(request, page, bit);
+}
+
+/*
+ * Whether an executor has something that the request names, other than the call
+ * that it was told to end already.
+ */
+static bool has_entry(const struct cancel_request *request,
+		      const struct flexsc_exec *exec, u64 cancel)
+{
+	u64 id, in_call = READ_ONCE(exec->in_call);
+
+	/*
+	 * in_call, once, before what it stands for; pairs with the third
+	 * smp_wmb() in flexsc_serve_claim(). If it changes meanwhile, the id is
+	 * not that of any call: we look again.
+	 */
 	smp_rmb();
-	return READ_ONCE(exec->in_call) == in_call;
+	return has_claimed(request, exec, in_call, cancel) ||
+	       (in_call && runs(request, exec, in_call, &id) && id != cancel);
 }
 
 static unsigned int cancel_running(const struct cancel_request *request)
@@ -209,13 +233,21 @@ static unsigned int cancel_running(const struct cancel_request *request)
 	struct flexsc_group *group = request->client->group;
 	struct flexsc_worker *worker;
 	unsigned int i, found = 0;
-	u64 id;
+	u64 id, in_call;
 
 	lockdep_assert_held(&group->lock);
 	for (i = 0; i < group->nr_pools; i++) {
 		list_for_each_entry(worker, &group->pools[i].workers, node) {
-			if (!runs(request, &worker->exec, &id) ||
+			in_call = READ_ONCE(worker->exec.in_call);
+			/* in_call, what it stands for, and in_call again. */
+			smp_rmb();
+			if (!in_call ||
+			    !runs(request, &worker->exec, in_call, &id) ||
 			    worker->cancel == id)
+				continue;
+			/* See above. */
+			smp_rmb();
+			if (READ_ONCE(worker->exec.in_call) != in_call)
 				continue;
 			WRITE_ONCE(worker->cancel, id);
 			set_tsk_thread_flag(worker->task, TIF_NOTIFY_SIGNAL);
@@ -235,15 +267,13 @@ static bool is_claimed(const struct cancel_request *request)
 	struct flexsc_exec *helper;
 	bool claimed = false;
 	unsigned int i;
-	u64 id;
 
 	raw_spin_lock_irq(&group->lock);
 	for (i = 0; i < group->nr_pools && !claimed; i++) {
 		list_for_each_entry(worker, &group->pools[i].workers, node) {
 			/* Begun, but not asked yet whether a request names it. */
-			claimed = has_claimed(request, &worker->exec) ||
-				  (runs(request, &worker->exec, &id) &&
-				   worker->cancel != id);
+			claimed = has_entry(request, &worker->exec,
+					    worker->cancel);
 			if (claimed)
 				break;
 		}
@@ -258,8 +288,7 @@ static bool is_claimed(const struct cancel_request *request)
 		claimed = smp_load_acquire(&helper->in_chain);
 	}
 	if (!claimed && helper)
-		claimed = has_claimed(request, helper) ||
-			  runs(request, helper, &id);
+		claimed = has_entry(request, helper, 0);
 	raw_spin_unlock_irq(&group->lock);
 	return claimed;
 }
@@ -320,7 +349,9 @@ static void barrier_everywhere(void)
  * posted, or claimed; as they can change between the two, there is an end only
  * when none was claimed both before and after we looked at the posted ones, and
  * nothing was put back meanwhile.
- * What is claimed is behind a call that runs, not sleeps: it takes no time.
+ * What is claimed is behind a call that runs, not sleeps: it takes no time. But a
+ * call that was interrupted because its worker is stopped (by a debugger, say) is
+ * found only when that goes on.
  */
 int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 {
@@ -357,6 +388,11 @@ int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 		/* Before claims are looked at. */
 		smp_rmb();
 		claimed = is_claimed(&request);
+		/*
+		 * Claims before what is posted; pairs with flexsc_put_back(),
+		 * after which an entry leaves its claim.
+		 */
+		smp_rmb();
 		found = cancel_posted(&request);
 		raw_spin_lock_irq(&group->lock);
 		request.found += found + cancel_running(&request);
@@ -365,6 +401,11 @@ int flexsc_client_cancel(struct flexsc_client *client, void __user *arg)
 		raw_spin_lock_irq(&group->lock);
 		request.found += found;
 		raw_spin_unlock_irq(&group->lock);
+		/*
+		 * What is posted before claims: by the locks in between. Pairs
+		 * with the full barrier of taking from a word, before which
+		 * claiming or quick_helpers is set.
+		 */
 		claimed |= is_claimed(&request);
 		/* After it; see flexsc_put_back(). */
 		smp_rmb();

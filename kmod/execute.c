@@ -149,7 +149,8 @@ static unsigned int show_done(struct flexsc_exec *exec, unsigned int bit)
 	if (!done)
 		return 0;
 	flexsc_complete(exec->client, exec->page, done);
-	/* CANCEL finds them here until they are complete. */
+	/* CANCEL finds them here until their bits are set. */
+	smp_mb__after_atomic();
 	WRITE_ONCE(exec->claim, exec->claim & ~done);
 	flexsc_client_completed(exec->client);
 	return hweight64(done);
@@ -203,13 +204,16 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 	WRITE_ONCE(exec->page, page);
 	exec->claim_word = word;
 	WRITE_ONCE(exec->bit, FLEXSC_PAGE_ENTRIES); /* none runs yet */
-	/* What the claim is before it is there; CANCEL reads it first. */
+	/*
+	 * CANCEL reads these the other way round, with an smp_rmb() for each
+	 * smp_wmb(): has_entry() and has_claimed(). What the claim is of first.
+	 */
 	smp_wmb();
 	WRITE_ONCE(exec->claim, claim);
 	/* It is in claim before it is no longer claiming. */
 	smp_wmb();
 	WRITE_ONCE(exec->claiming, NULL);
-	/* The claim before in_call; CANCEL reads them the other way round. */
+	/* The claim before the number that stands for it. */
 	smp_wmb();
 	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();
@@ -244,7 +248,11 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 			WRITE_ONCE(entries[bit].result, result);
 			executed += show_done(exec, bit + 1) - exec->not_made;
 		}
-		/* After the entry has left the claim. */
+		/*
+		 * After the entry has left the claim. A CANCEL that sees it the
+		 * other way round marks a call that is over, which no other has
+		 * the number of: nothing comes of it.
+		 */
 		WRITE_ONCE(exec->in_op, false);
 	}
 	WRITE_ONCE(exec->in_call, 0);

@@ -107,6 +107,38 @@ TEST_F(Trace, KillWhileAWorkerIsTraced) {
   EXPECT_EQ(child->join(), "signal 9");
 }
 
+// A call that was interrupted for the stop is made again: until then CANCEL must not overlook it.
+TEST_F(Trace, CancelOfACallWhoseWorkerIsStopped) {
+  const SharedBoard board;
+  Child child([&] {
+    const Rig rig({.concurrency = 1, .spin_us = 0});
+    const timespec nap{3, 0};
+    rig.client.post(0, 0, call(SYS_nanosleep, &nap, nullptr));
+    REQUIRE(eventually([&] { return rig.group.stats().blocked == 1; }));
+    board->stage = 1;
+    REQUIRE(eventually([&] { return board->stage == 2; }));
+    board->value = rig.client.cancel(0, 0);
+    board->stage = 3;
+    board->count = rig.client.await(0, 0);
+  });
+  ASSERT_TRUE(eventually([&] { return board->stage == 1; }));
+  std::vector<pid_t> seized;
+  for (const pid_t tid : workers_of(child.pid())) {
+    if (::ptrace(PTRACE_SEIZE, tid, 0, 0) != 0) continue;
+    ASSERT_EQ(::ptrace(PTRACE_INTERRUPT, tid, 0, 0), 0);
+    ASSERT_TRUE(wait_stopped(tid));
+    seized.push_back(tid);
+  }
+  ASSERT_FALSE(seized.empty());
+  board->stage = 2;
+  // It waits for the worker, or has marked it.
+  for (int i = 0; i < 50 && board->stage == 2; ++i) std::this_thread::sleep_for(2ms);
+  for (const pid_t tid : seized) EXPECT_EQ(::ptrace(PTRACE_DETACH, tid, 0, 0), 0);
+  EXPECT_EQ(child.join(), "exit 0");
+  EXPECT_EQ(board->value, 1);
+  EXPECT_EQ(board->count, -ECANCELED);
+}
+
 // strace of the owner wants to see every call; what a worker executes it would not see.
 TEST_F(Trace, SystemCallTracingClosesTheGroup) {
   const SharedBoard board;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cancelling an entry (kmod/cancel.c; flexsc_put_back() and flexsc_op_listed()). An
- * entry is posted, claimed, perhaps put back before it began, and then run, or
- * it becomes an operation that waits for a file and that nothing but a CANCEL
- * ends. A CANCEL looks for it meanwhile. What a worker says of itself waits in a
- * store buffer until that drains by itself, at a locked instruction, or at the
- * barrier that CANCEL makes its CPU pass.
+ * Cancelling an entry (kmod/cancel.c; flexsc_put_back(), flexsc_op_listed() and
+ * flexsc_exec_resume()). An entry is posted, claimed, perhaps put back before it
+ * began, and then run, perhaps interrupted and run again, or it becomes an
+ * operation that waits for a file and that nothing but a CANCEL ends. A CANCEL
+ * looks for it meanwhile. What a worker says of itself waits in a store buffer
+ * until that drains by itself, at a locked instruction, or at the barrier that
+ * CANCEL makes its CPU pass.
  *
  * Checked: CANCEL returns, and then the entry is neither posted nor about to
  * begin; it completes, once, so no operation waits that CANCEL should have ended.
@@ -19,6 +20,8 @@
  *               when CANCEL looks at claims, and claimed when it looks at posts
  *   -DBROKEN=5  a worker says that its entry is an operation before it is listed
  *   -DBROKEN=6  what is marked as running becomes an operation that does not know
+ *   -DBROKEN=7  a call that was interrupted and will be made again is not looked
+ *               for while its worker sees to signals
  */
 #ifndef BROKEN
 #define BROKEN 0
@@ -40,6 +43,7 @@ bit claim[WORKERS];
 bit running[WORKERS];  /* exec->bit is the entry's */
 bit in_op[WORKERS];
 bit late_running[WORKERS], late_in_op[WORKERS]; /* still in the store buffer */
+bit resumes[WORKERS];  /* in_call is 0, although an entry has begun */
 bit marked[WORKERS];   /* worker->cancel names its call */
 bit lock = 0;          /* group->lock */
 
@@ -99,6 +103,14 @@ end_idle:
         :: asked -> complete(me)
         :: !asked -> /* a plain call */
           late = late || (returned && !found);
+          if
+          :: true -> /* interrupted */
+            resumes[me] = 1;
+            atomic { drain(me) };
+            resumes[me] = 0;
+            late = late || (returned && !found)
+          :: true
+          fi;
           complete(me)
         :: !asked -> /* an operation */
           late = late || (returned && !found);
@@ -143,8 +155,14 @@ end_waits:
   atomic { listed && end -> listed = 0; completed++ }
 }
 
+#if BROKEN == 7
+#define LEFT_OUT(w) resumes[w]
+#else
+#define LEFT_OUT(w) 0
+#endif
 #define CLAIMED(w) (claiming[w] || (claim[w] && !running[w]) || \
-                    (claim[w] && running[w] && !in_op[w] && !marked[w]))
+                    (claim[w] && running[w] && !in_op[w] && !marked[w] && \
+                     !LEFT_OUT(w)))
 
 inline look_at_claims(result) {
   acquire();
@@ -154,7 +172,9 @@ inline look_at_claims(result) {
 
 inline mark(w) {
   if
-  :: claim[w] && running[w] && !in_op[w] && !marked[w] -> marked[w] = 1; found = 1
+  :: claim[w] && running[w] && !in_op[w] && !marked[w] && !resumes[w] ->
+    marked[w] = 1;
+    found = 1
   :: else
   fi
 }
