@@ -108,6 +108,7 @@ struct flexsc_worker {
 bool flexsc_pool_kick(struct flexsc_pool *pool);
 bool flexsc_pool_kick_locked(struct flexsc_pool *pool);
 void flexsc_pool_awake(struct flexsc_pool *pool);
+void flexsc_pool_begin_locked(struct flexsc_pool *pool);
 void flexsc_pool_stop_locked(struct flexsc_pool *pool);
 bool flexsc_worker_park(struct flexsc_worker *worker);
 int flexsc_worker_create(struct flexsc_pool *pool);

@@ -236,7 +236,7 @@ bool flexsc_identity_holds(struct flexsc_group *group);
 /* Pools come into being before nr_pools counts them, and stay. */
 static inline unsigned int flexsc_group_pools(const struct flexsc_group *group)
 {
-	/* Pairs with the release in flexsc_pool_create(). */
+	/* Pairs with the release in flexsc_pool_begin_locked(). */
 	return smp_load_acquire(&group->nr_pools);
 }
 

@@ -58,6 +58,9 @@ static bool pool_pending(struct flexsc_pool *pool)
 	unsigned int i, page;
 
 	lockdep_assert_held(&group->lock);
+	/* See flexsc_pool_begin_locked(). */
+	if (pool->index >= group->nr_pools)
+		return false;
 	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
 		struct flexsc_client *client = group->clients[i];
 
@@ -145,6 +148,24 @@ void flexsc_pool_stop_locked(struct flexsc_pool *pool)
 		set_tsk_thread_flag(worker->task, TIF_NOTIFY_SIGNAL);
 		wake_up_process(worker->task);
 	}
+}
+
+/*
+ * A pool has come into being, with its first worker. That one looks for nothing
+ * until its pool is counted here, as CANCEL and the end of the group, which go
+ * over the pools, would miss what it does. So we look for it.
+ */
+void flexsc_pool_begin_locked(struct flexsc_pool *pool)
+{
+	struct flexsc_group *group = pool->group;
+
+	lockdep_assert_held(&group->lock);
+	/* The pool before its number; pairs with flexsc_group_pools(). */
+	smp_store_release(&group->nr_pools, pool->index + 1);
+	if (flexsc_group_stopped(group))
+		flexsc_pool_stop_locked(pool);
+	else if (pool_pending(pool))
+		flexsc_pool_kick_locked(pool);
 }
 
 /*

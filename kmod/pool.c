@@ -208,8 +208,7 @@ int flexsc_pool_create(struct flexsc_group *group, void __user *arg)
 		return err;
 	}
 	raw_spin_lock_irq(&group->lock);
-	/* The pool before its number; pairs with the acquires of nr_pools. */
-	smp_store_release(&group->nr_pools, group->nr_pools + 1);
+	flexsc_pool_begin_locked(pool);
 	raw_spin_unlock_irq(&group->lock);
 	return pool->index;
 }
