@@ -55,7 +55,7 @@ static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
 	/* To take it out of this queue, its owner needs the lock we are under. */
 	taken = op_fire(op);
 	if (taken)
-		op->woken = true;
+		op->woken = true; /* for the owner, after flexsc_op_unarm() */
 	if (taken || unlikely(events & POLLFREE)) {
 		/*
 		 * Nothing that comes now is of interest to it; and with POLLFREE

@@ -209,6 +209,7 @@ static void show_group(struct seq_file *m, struct flexsc_group *group)
 	unsigned int clients = 0, i;
 
 	flexsc_stats_group(&stats, group);
+	/* Numbers for people, each as it is at its moment: no lock, here and below. */
 	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++)
 		clients += !!READ_ONCE(group->clients[i]);
 	seq_printf(m, "group id=%llu process=%d thread=%d name=", group->id,

@@ -26,7 +26,9 @@ enum flexsc_mode {
  * An executor: a worker, or a thread that makes a command. All of it is private
  * to its thread, which includes the thread's sched_out and sched_in: there,
  * plain accesses with compiler barriers are enough. Where others read a field,
- * it says so.
+ * it says so. CANCEL reads without the thread's doing anything for it; the order
+ * of what it reads is in flexsc_serve_claim() and has_entry(), and what it may
+ * conclude from it at flexsc_client_cancel().
  */
 struct flexsc_exec {
 	enum flexsc_mode mode;
@@ -38,7 +40,7 @@ struct flexsc_exec {
 	bool mixed;   /* helper: not all entries were plain calls */
 	bool blocked; /* worker: asleep inside a call, as sched_out found */
 	bool interrupt;   /* the call is to be interrupted if it sleeps */
-	bool interrupted; /* ... and was */
+	bool interrupted; /* ... and was; a hint to blocked_work_fn() */
 	bool work_queued; /* blocked_work was used */
 	bool not_made;    /* the entry got a result without its call */
 	bool in_op;       /* the entry is not one to interrupt; read by CANCEL */
@@ -46,7 +48,8 @@ struct flexsc_exec {
 
 	/*
 	 * Not 0 while it executes; then a number that no other claim or
-	 * operation of this executor has. Read by CANCEL, as the rest.
+	 * operation of this executor has. Read by CANCEL, as the rest of these,
+	 * but for claim_word.
 	 */
 	u64 in_call;
 
@@ -69,7 +72,7 @@ struct flexsc_exec {
 	size_t room;
 	u64 room_in;
 
-	u64 nr_claims; /* the last in_call */
+	u64 nr_claims; /* the last in_call; read by CANCEL */
 	struct preempt_notifier notifier;
 	struct irq_work blocked_work; /* what sched_out may not do itself */
 	struct flexsc_call call;
@@ -82,14 +85,19 @@ struct flexsc_worker {
 	struct file *pin;
 	struct list_head node;        /* pool->workers, under group->lock */
 	struct list_head parked_node; /* pool->parked, under group->lock */
-	bool parked;                  /* under group->lock */
+	/*
+	 * Under group->lock; the worker looks at it without, after it has said
+	 * that it sleeps, and is woken after it was changed (flexsc_worker_park()).
+	 */
+	bool parked;
 	bool started;                 /* private: was parked once */
 	bool dying;                   /* private: get_signal() said so */
 
 	/*
 	 * The call that is to be cancelled, see flexsc_call_id(); written by
-	 * CANCEL, under group->lock, read by the worker when a call was
-	 * interrupted.
+	 * CANCEL, under group->lock, before the flag that interrupts the call.
+	 * Read by the worker when a call was interrupted, after it has taken that
+	 * flag away, and when its call becomes an operation (flexsc_op_listed()).
 	 */
 	u64 cancel;
 

@@ -26,6 +26,18 @@
  * the operations of a client; of the two, neither is taken inside the other.
  * group->mutex serialises set-up ioctls and is taken before all of them.
  * Nothing is locked between the claim and the completion of a plain entry.
+ *
+ * Order: the module is for x86-64. So taking a lock is a full barrier, as is
+ * every other locked instruction, and stores keep their order, as loads do. The
+ * barriers are written all the same; most of them are for the compiler and for
+ * whoever reads. The protocols without a lock, and the models of them (in
+ * tests/models):
+ *
+ *   a worker and who posts         park.c                 doorbell.pml
+ *   a waiter and who completes     wait.c                 wait.pml
+ *   claims, results, hand-back     execute.c, run.h       claim.pml
+ *   CANCEL and who executes        cancel.c               cancel.pml
+ *   an operation and its file      op.h, arm.c            arming.pml
  */
 #ifndef FLEXSC_H
 #define FLEXSC_H
@@ -59,7 +71,8 @@ struct flexsc_exec; /* exec.h */
 
 /*
  * What is counted, by CPU, so that no two cores write the same line: in the
- * order of struct flexsc_stats from executed on.
+ * order of struct flexsc_stats from executed on. Written by this_cpu operations
+ * and read by whoever adds up: numbers, which order nothing.
  */
 struct flexsc_tally {
 	u64 executed;
@@ -103,29 +116,43 @@ struct flexsc_pool {
 	unsigned int index;
 	struct flexsc_tally __percpu *tally;
 
-	/* Written by POOL_UPDATE at any time; read without a lock. */
+	/*
+	 * Written by POOL_UPDATE at any time; read without a lock, by themselves:
+	 * who has read an old one acts as a moment ago. POOL_UPDATE kicks the
+	 * pool under group->lock after it, so no worker stays parked for it.
+	 */
 	unsigned int concurrency;
 	unsigned int max_workers;
 	u64 spin_ns;
-	/* Replaced under group->lock; read as a hint without it. */
+	/*
+	 * Replaced under group->lock, and followed under it. Workers compare the
+	 * pointer without: after a claim, which is a full barrier, that finds one
+	 * that was set before the post, see serve_word().
+	 */
 	struct flexsc_pool_config *config;
 
 	/*
 	 * Workers that are neither parked nor asleep inside a call. Changed by
 	 * the workers themselves in sched_out and sched_in (no lock possible
 	 * there) and, on behalf of a parked worker, by whoever wakes it (under
-	 * group->lock).
+	 * group->lock). sched_out hands back first, and has the pool kicked
+	 * after it, under the lock. Without the lock it is a hint: too many that
+	 * go on park later, and who parks looks again under the lock.
 	 */
 	atomic_t running;
 
-	/* Under group->lock. */
+	/*
+	 * Under group->lock. Workers read the last three as hints without it:
+	 * they look again in their next turn, and under the lock before they act.
+	 */
 	struct list_head workers;
 	struct list_head parked; /* last in, first out: caches stay warm */
 	unsigned int nr_workers; /* including those being created */
 	unsigned int nr_spare;   /* parked, or being created */
 	bool asleep;             /* need_doorbell is set in every client */
 
-	unsigned long create_after; /* jiffies; after a failure to make one */
+	/* jiffies; after a failure to make one. By any worker, without a lock. */
+	unsigned long create_after;
 };
 
 struct flexsc_group {
@@ -140,26 +167,36 @@ struct flexsc_group {
 
 	struct mutex mutex; /* serialises the ioctls that make things */
 
-	/* The calls it may make; own_calls, once NARROW was given. */
+	/*
+	 * The calls it may make; own_calls, once NARROW was given, by a release:
+	 * POLICY reads it with an acquire, clients are made under the same mutex.
+	 */
 	const u16 *calls;
 	u16 *own_calls;  /* under mutex */
 	bool had_client; /* under mutex */
 
 	/*
-	 * enum flexsc_state. Written once, by flexsc_group_stop(); read
-	 * everywhere without a lock: nobody relies on seeing it at once.
+	 * enum flexsc_state. Written once, by flexsc_group_stop(), under lock;
+	 * read everywhere without it: nobody relies on seeing it at once, and
+	 * who sleeps is woken after it was written.
 	 */
 	u32 state;
 
 	/*
-	 * CANCELs under way, see cancel.c. Changed under lock; workers read it
-	 * without, before each entry.
+	 * CANCELs under way. Changed under lock; executors read it without,
+	 * before each entry and after what they say of themselves. That needs no
+	 * barrier there, as CANCEL makes their CPUs pass one: see cancel.c.
 	 */
 	unsigned int nr_cancels;
-	atomic_t put_backs; /* see flexsc_put_back() */
+	/* Raised before entries are posted again, see flexsc_put_back(). */
+	atomic_t put_backs;
 
 	raw_spinlock_t lock;
-	/* Under lock; generation is also read without it, as a hint. */
+	/*
+	 * Under lock. Workers read generation as a hint without it: one that
+	 * misses a new client finds its entries when it parks. nr_pools is
+	 * written by a release, and read by flexsc_group_pools() without it.
+	 */
 	struct flexsc_client *clients[FLEXSC_MAX_CLIENTS];
 	unsigned int generation;
 	unsigned int nr_workers;  /* of all pools, including those being created */
@@ -179,31 +216,57 @@ struct flexsc_client {
 	struct flexsc_tally __percpu *tally;
 
 	/*
-	 * The thread that sleeps in WAIT. Written under group->lock; workers
-	 * look at it without (see flexsc_client_completed()).
+	 * The thread that sleeps in WAIT. Written, and followed, under
+	 * group->lock; who completes something looks without whether there is
+	 * one (see flexsc_client_completed()).
 	 */
 	struct task_struct *waiter ____cacheline_aligned_in_smp;
-	unsigned int wait_min;
-	bool notified; /* under group->lock */
+	unsigned int wait_min; /* under group->lock */
+	/*
+	 * Written under group->lock. WAIT reads it without: it sticks, and who
+	 * sets it wakes the waiter after it.
+	 */
+	bool notified;
 	ktime_t woken_at; /* when the waiter was; under group->lock */
-	/* A thread is in WAIT: it owns what follows. Taken by a cmpxchg. */
+	/*
+	 * A thread is in WAIT: it owns what follows, but where it says otherwise.
+	 * Taken by a cmpxchg (acquire), given back by a release.
+	 */
 	u32 in_wait;
 	/*
 	 * The last WAIT had FLEXSC_WAIT_HELP: operations that become ready wait
-	 * for the next one, as posted entries do.
+	 * for the next one, as posted entries do. Read under group->lock by who
+	 * made one ready before, see set_helps().
 	 */
 	bool helps;
 	u64 nr_helped; /* claims by helpers */
-	atomic_t quick_helpers; /* threads in flexsc_help_plain() */
-	/* A hint: what was posted last had more in it than plain calls. */
+	/*
+	 * Threads in flexsc_help_plain(), which raise it before they take
+	 * anything, and lower it when that is complete or put back, with full
+	 * barriers in between. Read by CANCEL, which waits for 0.
+	 */
+	atomic_t quick_helpers;
+	/*
+	 * A hint, written by every WAIT: what was posted last had more in it
+	 * than plain calls.
+	 */
 	bool mixed;
-	/* That thread as an executor. Read by CANCEL, under group->lock. */
+	/*
+	 * That thread as an executor. Read by CANCEL, under group->lock, with an
+	 * acquire that pairs with the release in helper_begin(); helper_end()
+	 * waits until no CANCEL looks at it.
+	 */
 	struct flexsc_exec *helper;
 	/* For FLEXSC_WAIT_ADAPTIVE, both 0 before the first measurement. */
 	u64 pace_ns; /* per completion */
 	u64 wake_ns; /* from a wake-up to when the waiter runs */
 
-	/* Operations (op.c). Under ops_lock; the numbers are hints without. */
+	/*
+	 * Operations (op.c). Under ops_lock; the numbers are hints without. Who
+	 * makes one ready and does not go on with it takes group->lock after
+	 * that, to wake somebody: so who parks, or says under that lock that it
+	 * waits, sees nr_ready and nr_helpable.
+	 */
 	raw_spinlock_t ops_lock ____cacheline_aligned_in_smp;
 	bool closed; /* no operation may begin to wait any more */
 	unsigned int nr_waiting_at[FLEXSC_MAX_POOLS]; /* armed */

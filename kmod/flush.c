@@ -186,6 +186,7 @@ long flexsc_client_flush(struct flexsc_client *client)
 		flexsc_count(client, batch_size[ilog2(size)]);
 		n += size;
 		if (unlikely(left)) {
+			/* The poster's release is still in the word for who claims. */
 			atomic64_or(left, (atomic64_t *)&words[page]);
 			break;
 		}

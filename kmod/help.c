@@ -124,7 +124,10 @@ bool flexsc_help_plain(struct flexsc_client *client)
 	if (unlikely(flexsc_group_stopped(group)))
 		return !READ_ONCE(client->nr_helpable);
 	atomic_inc(&client->quick_helpers);
-	/* Before anything is taken, and until it is done or back; cancel.c. */
+	/*
+	 * Before anything is taken, and until it is done or back; pairs with the
+	 * order in which CANCEL looks at this and at what is posted.
+	 */
 	smp_mb__after_atomic();
 	for (; pool != end; pool++, words += FLEXSC_MAX_PAGES) {
 		u64 *word = words, *last = words + client->nr_pages;

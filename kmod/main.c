@@ -78,6 +78,7 @@ static void owner_exit_probe(void *data, struct task_struct *task)
 	struct flexsc_group *group;
 	unsigned long flags;
 
+	/* Without the lock: whoever owns a group has put it there itself. */
 	if (likely(list_empty(&groups)))
 		return;
 	raw_spin_lock_irqsave(&groups_lock, flags);

@@ -34,6 +34,10 @@ struct flexsc_user {
 	struct list_head node;
 	kuid_t uid;
 	unsigned int groups; /* under users_lock: references */
+	/*
+	 * Raised first, and lowered again if that is too much: so no more is
+	 * granted than the limit. They order nothing.
+	 */
 	atomic_long_t things[FLEXSC_USER_THINGS];
 };
 

@@ -131,7 +131,10 @@ static bool serve_word(struct flexsc_worker *worker,
 	    atomic_read(&pool->running) < (int)READ_ONCE(pool->concurrency))
 		flexsc_pool_kick(pool);
 	trace_flexsc_post(client, pool->index, page, posted);
-	/* Before bits are taken; they are in claim before it is NULL again. */
+	/*
+	 * Before bits are taken, which is a full barrier; they are in claim, or
+	 * posted again, before it is NULL again. For CANCEL, see has_claimed().
+	 */
 	WRITE_ONCE(worker->exec.claiming, word);
 	taken = claim(pool, word);
 	/*
