@@ -16,7 +16,8 @@
 struct flexsc_engine {
   std::unique_ptr<flexsc::Engine> engine;
   std::string kind;
-  /// relaxed: only whoever closes the engine reads it, after having closed the loops.
+  /// Loops that use it, each of one thread. One that is closed releases what it did with the
+  /// engine; whoever closes the engine acquires that, and finds 0.
   std::atomic<std::size_t> loops{0};
 };
 
@@ -125,7 +126,7 @@ const char* flexsc_engine_kind(const flexsc_engine* engine) {
 }
 
 int flexsc_engine_close(flexsc_engine* engine) {
-  if (engine != nullptr && engine->loops.load(std::memory_order_relaxed) != 0) {
+  if (engine != nullptr && engine->loops.load(std::memory_order_acquire) != 0) {
     return fail(EBUSY, "loops use this engine; close them first");
   }
   delete engine;
@@ -134,7 +135,7 @@ int flexsc_engine_close(flexsc_engine* engine) {
 
 flexsc_loop* flexsc_loop_open(flexsc_engine* engine) try {
   auto opened = std::make_unique<flexsc_loop>(*engine);
-  engine->loops.fetch_add(1, std::memory_order_relaxed);
+  engine->loops.fetch_add(1, std::memory_order_relaxed);  // the caller has the engine
   return opened.release();
 } catch (...) {
   return with_errno<flexsc_loop*>(translate(), nullptr);
@@ -146,7 +147,7 @@ int flexsc_loop_close(flexsc_loop* loop) {
   if (loop->loop.pending() != 0) return fail(EBUSY, "calls or timers of this loop are pending");
   flexsc_engine& engine = loop->owner;
   delete loop;
-  engine.loops.fetch_sub(1, std::memory_order_relaxed);
+  engine.loops.fetch_sub(1, std::memory_order_release);
   return 0;
 }
 

@@ -15,7 +15,9 @@ namespace flexsc::detail {
 ///
 /// Handshake: the sleeper announces itself in `word_`, then looks for what it waits for;
 /// a waker writes what the sleeper waits for, then looks at `word_`. All four are
-/// seq_cst, so at least one of them sees the other (see shared_word.hpp).
+/// seq_cst, so at least one of them sees the other (see shared_word.hpp; it is the handshake of
+/// tests/models/wait.pml). What the wakers did before is made visible by what they wrote for the
+/// sleeper, not by `word_`.
 class Parker {
  public:
   /// Why a sleep ended.
@@ -49,7 +51,7 @@ class Parker {
       }
       const long slept =
           doze(bounded ? std::max<std::chrono::nanoseconds>(end - Clock::now(), {}) : never);
-      word_.store(0, std::memory_order_relaxed);
+      word_.store(0, std::memory_order_relaxed);  // as above; before the next 1
       if (slept == -ETIMEDOUT) return End::timeout;
       if (slept == -EINTR) return End::signal;
     }
@@ -69,9 +71,11 @@ class Parker {
     }
   }
 
-  /// Ends the current park(), or the next one.
+  /// Ends the current park(), or the next one. What was done before it is seen after that.
   void notify() noexcept {
-    notified_.store(true, std::memory_order_seq_cst);  // pairs with the exchange in park()
+    // Pairs with the exchange in park(). An exchange itself: of several plain stores park() would
+    // take the last, see what was done before that one alone, and use up all of them.
+    notified_.exchange(true, std::memory_order_seq_cst);
     wake();
   }
 
@@ -80,9 +84,10 @@ class Parker {
   long sleep(std::chrono::nanoseconds timeout) noexcept;
   void rouse() noexcept;
 
-  alignas(64) std::atomic<std::uint32_t> word_{0};  ///< 1: asleep, or about to be
-  std::atomic<bool> notified_{false};
-  int eventfd_ = -1;  ///< constant once shared; -1: the sleeper sleeps on word_
+  /// 1: asleep, or about to be. Set by the sleeper, cleared by both; the kernel compares it.
+  alignas(64) std::atomic<std::uint32_t> word_{0};
+  std::atomic<bool> notified_{false};  ///< set by any thread, taken by the sleeper
+  int eventfd_ = -1;                   ///< constant once shared; -1: the sleeper sleeps on word_
 };
 
 }  // namespace flexsc::detail

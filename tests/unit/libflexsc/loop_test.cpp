@@ -365,6 +365,18 @@ TEST_P(CLoopTest, WrongUseHasAnErrnoAndASentence) {
   EXPECT_EQ(flexsc_loop_close(nullptr), 0);
 }
 
+TEST(LoopC, TheEngineIsClosedWhenAnotherThreadHasClosedTheLoop) {
+  flexsc_engine_options direct{};
+  direct.kind = "direct";
+  flexsc_engine* const engine = flexsc_engine_open(&direct);
+  ASSERT_NE(engine, nullptr) << flexsc_error();
+  flexsc_loop* const loop = flexsc_loop_open(engine);
+  ASSERT_NE(loop, nullptr) << flexsc_error();
+  std::thread other([loop] { EXPECT_EQ(flexsc_loop_close(loop), 0); });
+  while (flexsc_engine_close(engine) == -EBUSY) std::this_thread::yield();
+  other.join();
+}
+
 TEST(LoopC, WithoutAKindTheEngineIsTheBestThatIsThere) {
   flexsc_engine* const engine = flexsc_engine_open(nullptr);
   ASSERT_NE(engine, nullptr) << flexsc_error();

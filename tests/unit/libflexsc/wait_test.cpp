@@ -2,6 +2,7 @@
 /// Description: a wait lasts until as much is complete as its policy says, and a channel that
 /// helps executes what is posted in the wait, without a doorbell.
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "support.hpp"
@@ -127,6 +128,33 @@ TEST_P(WaitTest, WithNothingInFlightEveryPolicyWaitsForNotify) {
     notifier.join();
     EXPECT_EQ(channel->stats().waits, waits + 1);
   }
+}
+
+// One wait stands for all that came before it. Found by ThreadSanitizer alone, as the threads are
+// given their order by what orders nothing else.
+TEST_P(WaitTest, WhatIsDoneBeforeAnyNotifyIsSeenAfterTheWait) {
+  const auto engine = open();
+  const auto channel = engine->make_channel();
+  std::atomic<int> turn{0};
+  const auto await = [&turn](int wanted) {
+    while (turn.load(std::memory_order_relaxed) != wanted) std::this_thread::yield();
+  };
+  int done = 0;
+  std::thread first([&] {
+    done = 1;
+    channel->notify();
+    turn.store(1, std::memory_order_relaxed);
+  });
+  std::thread second([&] {
+    await(1);
+    channel->notify();
+    turn.store(2, std::memory_order_relaxed);
+  });
+  await(2);
+  channel->wait(WaitPolicy::any(), kForever);
+  EXPECT_EQ(done, 1);
+  first.join();
+  second.join();
 }
 
 class HelpTest : public EngineTest {
