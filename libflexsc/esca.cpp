@@ -11,7 +11,8 @@
 
 namespace {
 
-/// The process's engine; never closed, since threads may use it until the end.
+/// The process's engine; never closed, since threads may use it until the end. Written once, under
+/// the mutex of open_engine(), with release; acquired by batch_start(), so that it is whole.
 std::atomic<flexsc::Engine*> engine{nullptr};
 
 int open_engine() {
@@ -24,7 +25,6 @@ int open_engine() {
   try {
     flexsc::EngineOptions options;
     options.kind = flexsc::choose_engine(best_first).kind;
-    // Release pairs with the acquire in batch_start(): the engine is whole.
     engine.store(flexsc::Engine::open(options).release(), std::memory_order_release);
     return 0;
   } catch (const std::system_error& error) {

@@ -239,7 +239,8 @@ long Ring::wait(std::chrono::nanoseconds timeout) {
 }
 
 void Ring::look() {
-  // relaxed: a hint; what is set after this is seen at the next look or by wait().
+  // Written by the kernel. relaxed: a hint; what is set after this is seen at the next look or by
+  // wait().
   const unsigned flags = __atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED);
   if ((flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) == 0) return;
   ++crossings_;

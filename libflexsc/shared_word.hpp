@@ -4,7 +4,9 @@
 /// and the state of the shared pages. The other side is the kernel module or our own
 /// worker threads; what is said of "the worker" holds for both.
 ///
-/// The words carry all the order there is; entries are plain memory.
+/// The words carry all the order there is; entries are plain memory. The bit words are changed by
+/// read-modify-writes alone. So one that acquires has to do with all that have released before it,
+/// whoever changed the word in between: with every post whose bits it takes, not just the last.
 ///
 /// The two sleeping handshakes (store, full barrier, load, on both sides) are written
 /// with sequentially consistent operations instead of fences: of two threads that each
@@ -44,13 +46,15 @@ inline void return_bits(Word& submission, Word bits) noexcept {
 
 /// Poster, when the workers have stopped: takes back what none of them claimed. A bit
 /// goes to exactly one side, because both take with an exchange. Acquire pairs with
-/// return_bits(); nothing else was written since our own post_bits().
+/// return_bits(), in the kernel flexsc_put_back(); nothing else was written since our own
+/// post_bits().
 inline Word withdraw_bits(Word& submission) noexcept {
   return std::atomic_ref(submission).exchange(0, std::memory_order_acquire);
 }
 
 /// Canceller: takes these bits back, as far as no worker has claimed them; returns those. A bit
-/// goes to exactly one side, because both take with a read-modify-write.
+/// goes to exactly one side, because both take with a read-modify-write. Acquire as in
+/// withdraw_bits(): whoever had claimed the entry and returned it does not touch it any more.
 inline Word take_back_bits(Word& submission, Word bits) noexcept {
   return std::atomic_ref(submission).fetch_and(~bits, std::memory_order_acquire) & bits;
 }
@@ -62,7 +66,7 @@ inline void complete_bits(Word& completion, Word bits) noexcept {
   std::atomic_ref(completion).fetch_or(bits, std::memory_order_seq_cst);
 }
 
-/// A look that decides only whether to look properly: orders nothing.
+/// A look that decides only whether to look properly, or counts: orders nothing.
 inline Word peek(Word& word) noexcept {
   return std::atomic_ref(word).load(std::memory_order_relaxed);
 }
@@ -93,8 +97,9 @@ inline bool doorbell_needed(__u32& need_doorbell) noexcept {
   return std::atomic_ref(need_doorbell).load(std::memory_order_seq_cst) != 0;
 }
 
-/// The group's state. Relaxed: it only says that withdrawing has become sensible, and
-/// withdrawing is right at any time.
+/// The group's state, which the kernel writes once (flexsc_group_stop()) and our own workers never.
+/// Relaxed: it only says that withdrawing has become sensible, and withdrawing is right at any
+/// time. Who sleeps in a wait is woken after it was written.
 inline __u32 group_state(__u32& state) noexcept {
   return std::atomic_ref(state).load(std::memory_order_relaxed);
 }

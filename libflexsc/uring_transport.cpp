@@ -223,7 +223,6 @@ void UringTransport::completed(std::uint64_t place, long result) {
     case RingCalls::Next::complete:
       break;
   }
-  // relaxed: a number, which several channels count up.
   counts_->operations.fetch_add(1, std::memory_order_relaxed);
   complete(page, bit, result);
 }

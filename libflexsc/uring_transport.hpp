@@ -17,7 +17,8 @@
 
 namespace flexsc::detail {
 
-/// What the channels of an engine have done. Each writes under its own lines; relaxed: numbers.
+/// What the channels of an engine have done: all of them add to it, stats() reads it. Relaxed:
+/// numbers.
 struct RingCounts {
   std::atomic<std::uint64_t> operations{0};  ///< calls that were made by a ring
 };

@@ -308,8 +308,8 @@ void WorkerPool::rescue(Seat& seat) {
   std::uint64_t call = seat.call.load(std::memory_order_relaxed);
   const bool stuck = call % 2 == 1 && call == seat.last_call;
   seat.last_call = call;
-  // Acquire pairs with the release in run_claim(): the seat's claim can be read. Release
-  // pairs with the holder's failing exchange there, after which it leaves the seat alone.
+  // relaxed: a guess, which the exchange checks. Its acquire pairs with the release in run_entry():
+  // the seat's claim can be read. Its release pairs with nothing, see Seat::call.
   if (stuck && seat.call.compare_exchange_strong(call, call + 1, std::memory_order_acq_rel,
                                                  std::memory_order_relaxed)) {
     seat.worker->entry = {seat.client, seat.page, seat.bit};

@@ -111,14 +111,18 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
     std::atomic<bool> cancelled{false};
   };
 
-  /// What a holder and the monitor share. The holder writes `claim` only outside calls;
-  /// whoever makes `call` even owns the rest.
+  /// What a holder and the monitor share. The holder writes what is below `call` only outside
+  /// calls; whoever makes `call` even owns it, and a next holder gets it through mutex_.
   struct alignas(64) Seat {
-    /// Odd inside a call that is made while holding the seat; grows with every change.
-    /// Going from odd to even, by the holder or by the monitor, decides whose the seat is.
+    /// Odd inside a call that is made while holding the seat; grows with every change, so that no
+    /// value comes twice. Going from odd to even, by the holder (run_entry()) or by the monitor
+    /// (rescue()), decides whose the seat is. The holder releases the odd value, with the claim;
+    /// the monitor's exchange acquires it. Nothing else is ordered by it: a holder that finds its
+    /// seat gone goes on under mutex_.
     std::atomic<std::uint64_t> call{0};
-    std::atomic<std::uint64_t> executed{0};  ///< by holders, written by them alone
-    PoolClient* client = nullptr;            ///< of the claim, while rest is not 0
+    /// By holders, written by them alone, one after the other. Relaxed: a number.
+    std::atomic<std::uint64_t> executed{0};
+    PoolClient* client = nullptr;  ///< of the claim, while rest is not 0
     unsigned page = 0;
     unsigned bit = 0;             ///< of the call being made
     Worker* worker = nullptr;     ///< the holder
@@ -199,13 +203,17 @@ class WorkerPool : public std::enable_shared_from_this<WorkerPool> {
   /// Changes, under mutex_, with clients_. Release/acquire: a thread that sees the new
   /// number takes the mutex, so relaxed would do; the order keeps that argument short.
   std::atomic<std::uint64_t> version_{1};
+  /// Set once, under mutex_, where sleepers look. Relaxed: a thread that looks for calls sees it
+  /// some turns later.
   std::atomic<bool> stopping_{false};
   /// Hint: cancels_ is not empty. Orders nothing: a thread that misses it is in away_ or taken
   /// there by the monitor if its call sleeps, and found by the monitor's next tick.
   std::atomic<bool> some_cancelled_{false};
-  std::atomic<bool> some_idle_{false};  ///< hint: idle_ is not empty. Orders nothing.
+  /// Hint: idle_ is not empty; written under mutex_. Orders nothing: doorbell() looks under mutex_,
+  /// and what a thread misses the monitor finds.
+  std::atomic<bool> some_idle_{false};
 
-  // Counters order nothing.
+  // Counters, of all threads. Relaxed: they order nothing.
   std::atomic<std::uint64_t> executed_{0};  ///< without a seat
   std::atomic<std::uint64_t> refused_{0};
   std::atomic<std::uint64_t> blocked_{0};

@@ -109,12 +109,13 @@ bool WorkerPool::run_claim(Seat& seat) {
 bool WorkerPool::run_entry(Seat& seat, const EntryName& name, const Call& call) {
   Worker& self = *seat.worker;
   seat.bit = name.bit;
-  // Release pairs with the monitor's exchange in rescue(): it reads the claim then.
+  // relaxed: nobody else writes it while it is even. Release pairs with the monitor's exchange in
+  // rescue(): it reads the claim then.
   std::uint64_t inside = seat.call.load(std::memory_order_relaxed) + 1;
   seat.call.store(inside, std::memory_order_release);
   long result = execute(call);
-  // Failing, it reads that the monitor took the seat; acquire is for the seat's next
-  // owner only, we do not touch it any more.
+  // Failing, it reads that the monitor took the seat, which we do not touch any more: so relaxed.
+  // Succeeding, it stays ours, and the monitor has read nothing of it.
   if (seat.call.compare_exchange_strong(inside, inside + 1, std::memory_order_relaxed,
                                         std::memory_order_relaxed)) {
     increment(seat.executed);

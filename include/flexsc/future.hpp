@@ -27,7 +27,7 @@ namespace detail {
 struct Nothing {};
 
 /// What a promise and its future share. The outcome is written once, by who has won `taken`,
-/// before the latch opens (its guard orders it), and read after.
+/// before the latch opens (its guard orders it), and read after. `taken` orders nothing.
 template <class T>
 struct Outcome {
   using Value = std::conditional_t<std::is_void_v<T>, Nothing, T>;

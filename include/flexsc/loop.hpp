@@ -131,10 +131,13 @@ class Loop {
   std::size_t pending_ = 0;
   bool running_ = false;
 
-  // Shared with other threads.
-  std::atomic<bool> stop_{false};
-  std::mutex dispatched_mutex_;  ///< a leaf
+  // Shared with other threads. What they set they set before notify(), which the loop's wait()
+  // takes before the loop looks: so none is missed.
+  std::atomic<bool> stop_{false};  ///< set by any thread, taken by run()
+  std::mutex dispatched_mutex_;    ///< a leaf
   std::vector<std::function<void()>> dispatched_;
+  /// dispatched_ is not empty. Written under the mutex, looked at without; what is in dispatched_
+  /// is ordered by the mutex.
   std::atomic<bool> any_dispatched_{false};
 };
 

@@ -56,9 +56,11 @@ class Mutex {
   [[nodiscard]] bool wait_for_it(const void* me, detail::Deadline until);
 
   /// Identity of the owner, or 0; the lowest bit: there may be waiters. Set with the queue's
-  /// guard held; cleared by whoever finds the queue empty under it.
+  /// guard held; cleared by whoever finds the queue empty under it. Acquired by who locks, released
+  /// by who unlocks; the order of it and the queue is in mutex.cpp.
   std::atomic<std::uintptr_t> owner_{0};
-  /// The carrier on which the owner is, if it is a fiber. A hint: relaxed, maybe old.
+  /// The carrier on which the owner is, if it is a fiber. Written by who owns it or hands it over,
+  /// for spin(). A hint: relaxed, maybe old.
   std::atomic<const void*> place_{nullptr};
   detail::WaitQueue waiters_;
 };

@@ -46,6 +46,7 @@ class Scope {
   Runtime& runtime_;
   std::list<Fiber> children_;
   CountingSemaphore ended_{0};  ///< a permit for each child that has
+  /// A child has thrown. Set by children before their permit, which orders it; so relaxed.
   std::atomic<bool> failed_{false};
 };
 
