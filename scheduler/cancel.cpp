@@ -21,7 +21,9 @@ void request_cancel(FiberControl& fiber) noexcept {
     if ((before & ~fiber_end::bits) == fiber_end::ended) return;
     after = before | fiber_end::requested;
     if ((before & fiber_end::at_home) != 0) after |= fiber_end::announced;
-    // release: what we did before; acquire: the carrier. Pairs with wanted_or_at_home().
+    // release: what we did before; acquire: the carrier. Pairs with wanted_or_at_home(), and the
+    // release with cancel_wanted(). relaxed, if it fails or finds nothing to do: then nothing
+    // follows.
   } while (!fiber.end.compare_exchange_weak(before, after, std::memory_order_acq_rel,
                                             std::memory_order_relaxed));
   if ((after & fiber_end::announced) != 0) fiber.carrier->cancel(fiber);

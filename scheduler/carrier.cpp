@@ -192,7 +192,7 @@ FiberControl* Carrier::pop_fresh() noexcept {
   }
   const std::scoped_lock lock(fresh_mutex_);
   FiberControl* fiber = fresh_.pop();
-  // relaxed: a sleeper that reads the larger number before only looks once more.
+  // relaxed: smaller, see there.
   fresh_count_.store(fresh_.size(), std::memory_order_relaxed);
   return fiber;
 }
@@ -217,7 +217,7 @@ inline void Carrier::start(FiberControl& fiber) noexcept {
 /// and nobody keeps account of locks.
 [[gnu::noinline]] void Carrier::examine(FiberControl& self) noexcept {
   if (!self.stack.intact()) overflowed(self);
-  const TakeHeldLock take = take_held_lock.load(std::memory_order_relaxed);
+  const TakeHeldLock take = take_held_lock.load(std::memory_order_relaxed);  // see there
   HeldLock held;
   while (take != nullptr && take(&self, held)) {
     const std::string what = describe(held);

@@ -122,7 +122,7 @@ class alignas(64) Carrier {
   /// The fiber that the caller is in, or null.
   [[nodiscard]] static FiberControl* running_fiber() noexcept;
   [[nodiscard]] std::uint64_t spawned() const noexcept {
-    return spawned_.load(std::memory_order_acquire);  // see RuntimeImpl::at_end()
+    return spawned_.load(std::memory_order_acquire);  // pairs with push_own(); see at_end()
   }
   [[nodiscard]] std::uint64_t finished() const noexcept {
     return finished_.load(std::memory_order_acquire);  // pairs with finish()
@@ -319,7 +319,8 @@ class alignas(64) Carrier {
   RuntimeStats own_stats_;             ///< stolen, sleeps, slept and taken
   std::uint64_t published_calls_ = 0;  ///< what publish() has shown last, and when
   std::uint64_t published_round_ = 0;
-  // Read by others; relaxed, numbers, but for at_end(), see there.
+  // Written by the carrier's thread alone, see count(); read by others. Relaxed, as they are
+  // numbers, but for the two that at_end() concludes something from: released here, acquired there.
   std::atomic<std::uint64_t> switches_{0};
   std::atomic<std::uint64_t> notifies_{0};
   std::atomic<std::uint64_t> spawned_{0};
@@ -332,14 +333,20 @@ class alignas(64) Carrier {
   // Shared. On lines of their own: others' pushes must not disturb what is above.
   alignas(64) Inbox inbox_;
   CancelInbox cancels_;  ///< to be cancelled
+  /// Set by the carrier, taken away by it or by who notifies it. See "Sleeping" above.
   std::atomic<bool> sleeping_{false};
-  std::atomic<unsigned> wakers_{0};  ///< threads inside wake() from outside
+  /// Threads inside wake() or cancel() from outside, which keep the carrier. ~Carrier() waits for
+  /// 0: acquire, pairs with the release of the last one.
+  std::atomic<unsigned> wakers_{0};
 
   alignas(64) std::mutex fresh_mutex_;
   FreshQueue fresh_;  ///< by others, and what found no room; guarded by fresh_mutex_
-  std::atomic<std::size_t> fresh_count_{0};  ///< its size; written under fresh_mutex_
+  /// Its size; written under fresh_mutex_. A larger one seq_cst, for the sleeping handshake; a
+  /// smaller one relaxed, as a sleeper that reads the one before only looks once more.
+  std::atomic<std::size_t> fresh_count_{0};
 
   static constexpr std::size_t kPublished = 12;
+  /// Of publish(), for add_stats(). Relaxed: numbers.
   alignas(64) std::array<std::atomic<std::uint64_t>, kPublished> published_{};
   std::array<Completion, 64> reaped_;  // settle()'s, here so that it is not made anew each time
 };

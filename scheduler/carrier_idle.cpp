@@ -38,7 +38,8 @@ void Carrier::wake(FiberControl& fiber) noexcept {
 
 void Carrier::cancel(FiberControl& fiber) noexcept {
   if (of_this_thread() == this) return deliver_cancel(fiber);
-  wakers_.fetch_add(1, std::memory_order_relaxed);  // as in wake()
+  // As in wake(), but until the push it is `announced` that keeps the fiber, and so the carrier.
+  wakers_.fetch_add(1, std::memory_order_relaxed);
   cancels_.push(fiber);
   rouse();
   wakers_.fetch_sub(1, std::memory_order_release);
@@ -74,7 +75,7 @@ void Carrier::offer(FiberControl& fiber) noexcept {
 /// Makes a fiber that was taken from another carrier one of ours. False if it has to go back.
 bool Carrier::adopt(FiberControl& fiber) noexcept {
   if (fiber.state == FiberState::fresh) return true;
-  fiber_end::Word found = fiber.end.load(std::memory_order_relaxed);
+  fiber_end::Word found = fiber.end.load(std::memory_order_relaxed);  // the exchange checks it
   do {
     if ((found & fiber_end::announced) != 0) return false;
     // acquire: who has announced something has read `carrier`, and the old one has seen to it:
@@ -223,6 +224,7 @@ bool Carrier::steal() noexcept {
         const std::scoped_lock lock(victim.fresh_mutex_);
         const std::size_t half = std::min((victim.fresh_.size() + 1) / 2, kStealBatch);
         while (loot.size() < half) loot.push(*victim.fresh_.pop());
+        // relaxed: smaller, see there.
         victim.fresh_count_.store(victim.fresh_.size(), std::memory_order_relaxed);
       }
       while (FiberControl* fiber = loot.pop()) keep(*fiber);
@@ -254,7 +256,8 @@ bool Carrier::spin() {
 /// Waits until there is something to do. Whether what is complete has been taken.
 bool Carrier::sleep() {
   bool waited = false;
-  // seq_cst: first half of the handshake in carrier.hpp; pairs with rouse().
+  // seq_cst: first half of the handshake in carrier.hpp; the flag pairs with rouse(), the number
+  // with rouse_one(). The number is an acquire and a release for at_end(), too.
   sleeping_.store(true, std::memory_order_seq_cst);
   runtime_.sleepers.fetch_add(1, std::memory_order_seq_cst);
   if (inbox_.empty() && cancels_.empty() && !(steals_ ? runtime_.any_fresh() : has_fresh()) &&
@@ -270,7 +273,8 @@ bool Carrier::sleep() {
       own_stats_.slept += Clock::now() - begun;
     }
   }
-  // relaxed: whoever reads true until this is seen makes the next wait() return early.
+  // relaxed: whoever reads true, or a larger number, until this is seen makes the next wait()
+  // return early, or looks for a sleeper in vain.
   sleeping_.store(false, std::memory_order_relaxed);
   runtime_.sleepers.fetch_sub(1, std::memory_order_relaxed);
   return waited;

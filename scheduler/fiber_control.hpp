@@ -118,8 +118,11 @@ class FiberControl final : public Runnable, public FiberRecord {
   /// Of a fiber of that carrier: who joins this one. It belongs to the carrier's thread, where
   /// nothing else happens between a look and a write, so no locked instruction is needed.
   Waiter* joiner = nullptr;
+  /// See fiber_end. Shared by the carrier, the fiber, its handle and who cancels, and changed by
+  /// read-modify-writes, which keep what others have released into it; but for tell_joiner(), which
+  /// says why. Each of them says what it releases or acquires.
   std::atomic<fiber_end::Word> end{fiber_end::running};
-  /// acquire: what the canceller did before.
+  /// acquire: what the canceller did before; pairs with request_cancel().
   [[nodiscard]] bool cancel_wanted() const noexcept {
     return (end.load(std::memory_order_acquire) & fiber_end::requested) != 0;
   }
@@ -127,7 +130,7 @@ class FiberControl final : public Runnable, public FiberRecord {
   /// find its carrier.
   [[nodiscard]] bool wanted_or_at_home() noexcept {
     fiber_end::Word now = end.load(std::memory_order_acquire);
-    // acq_rel: `carrier`, for who cancels; and what that did before.
+    // acq_rel: `carrier`, for who cancels; and what that did before. Pairs with request_cancel().
     if ((now & fiber_end::at_home) == 0) {
       now = end.fetch_or(fiber_end::at_home, std::memory_order_acq_rel);
     }

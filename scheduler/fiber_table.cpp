@@ -39,7 +39,7 @@ void enter_table(RuntimeRecord& runtime) noexcept {
   if (table.process != ::getpid()) table.runtimes = nullptr;  // we are the child of a fork
   table.process = ::getpid();
   runtime.next = table.runtimes;
-  // release: whoever reads our memory finds the record whole.
+  // release: whoever reads our memory from outside (fiber_list.cpp) finds the record whole.
   std::atomic_ref(table.runtimes).store(&runtime, std::memory_order_release);
 }
 

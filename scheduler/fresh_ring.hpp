@@ -50,7 +50,8 @@ class FreshRing {
     }
   }
 
-  /// pop() of a producer that has no thieves: without a locked instruction.
+  /// pop() of a producer that has no thieves: without a locked instruction. relaxed: all of it is
+  /// of one thread, and who reads size() concludes nothing from it.
   [[nodiscard]] T* pop_alone() noexcept {
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
     if (head == tail_.load(std::memory_order_relaxed)) return nullptr;
@@ -68,9 +69,9 @@ class FreshRing {
   }
 
  private:
-  alignas(64) std::atomic<std::uint64_t> head_{0};
-  alignas(64) std::atomic<std::uint64_t> tail_{0};
-  std::array<std::atomic<T*>, N> slots_{};
+  alignas(64) std::atomic<std::uint64_t> head_{0};  ///< of the oldest; written by consumers
+  alignas(64) std::atomic<std::uint64_t> tail_{0};  ///< of the next; written by the producer
+  std::array<std::atomic<T*>, N> slots_{};          ///< relaxed: tail_ and head_ order them
 };
 
 }  // namespace flexsc::detail

@@ -109,7 +109,7 @@ class MpscStack {
   }
 
  private:
-  std::atomic<T*> head_{nullptr};
+  std::atomic<T*> head_{nullptr};  ///< the newest; written by producers and by the consumer
 };
 
 }  // namespace flexsc::detail

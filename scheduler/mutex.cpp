@@ -117,7 +117,7 @@ bool Mutex::wait_for_it(const void* me, Deadline until) {
     if (passed_over >= kPatience) node.payload = &node;  // to be given it
     {
       const std::scoped_lock guard(waiters_.guard);
-      std::uintptr_t found = owner_.load(std::memory_order_relaxed);
+      std::uintptr_t found = owner_.load(std::memory_order_relaxed);  // the exchange checks it
       while (true) {
         const bool free = (found & ~kWaited) == 0;
         const std::uintptr_t wanted = free ? word_of(me) | found : found | kWaited;
@@ -139,7 +139,8 @@ bool Mutex::wait_for_it(const void* me, Deadline until) {
     if (waiter.wait(until) != detail::Wake::notified) {
       const std::scoped_lock guard(waiters_.guard);
       waiters_.remove(node);
-      // So that the word tells again of no waiters, and the next unlock() needs no guard.
+      // So that the word tells again of no waiters, and the next unlock() needs no guard. relaxed:
+      // a read-modify-write keeps what unlock() has released into the word.
       if (waiters_.empty()) owner_.fetch_and(~kWaited, std::memory_order_relaxed);
       return false;
     }
@@ -149,7 +150,7 @@ bool Mutex::wait_for_it(const void* me, Deadline until) {
 
 void Mutex::unlock() {
   const std::uintptr_t me = word_of(caller_identity());
-  std::uintptr_t found = owner_.load(std::memory_order_relaxed);
+  std::uintptr_t found = owner_.load(std::memory_order_relaxed);  // as in owned()
   // Or until the next owner has said where it is, a fiber that wants it would take it for one of
   // this carrier, and not look a second time.
   if ((found & ~kWaited) == me) place_.store(nullptr, std::memory_order_relaxed);

@@ -116,7 +116,7 @@ RuntimeImpl::~RuntimeImpl() {
 }
 
 void RuntimeImpl::stop() noexcept {
-  stopping_.store(true, std::memory_order_seq_cst);
+  stopping_.store(true, std::memory_order_seq_cst);  // before rouse_all() reads who sleeps
   rouse_all();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
@@ -130,14 +130,15 @@ void RuntimeImpl::stop() noexcept {
 /// more had ended. Whoever sees a fiber in the first sees it in the second (release and
 /// acquire of `finished`), and after stopping_ is set only living fibers spawn.
 ///
-/// A carrier that sees the end rouses the others. One that goes to sleep has said so before it
-/// looks here (a full barrier), so of two that end the last fibers at the same time, and go
-/// to sleep, at least one sees both.
+/// A carrier that sees the end rouses the others. One that goes to sleep has added itself to
+/// `sleepers` before it looks here. So of two that end the last fibers at the same time, and go to
+/// sleep, the second to add itself sees both: what it adds to has the release of the first in it,
+/// which comes after that one's end.
 bool RuntimeImpl::at_end() const noexcept {
   if (!stopping_.load(std::memory_order_seq_cst)) return false;
   std::uint64_t finished = 0;
   for (const auto& carrier : carriers_) finished += carrier->finished();
-  std::uint64_t spawned = spawned_.load(std::memory_order_acquire);
+  std::uint64_t spawned = spawned_.load(std::memory_order_acquire);  // pairs with spawn()
   for (const auto& carrier : carriers_) spawned += carrier->spawned();
   return finished == spawned;
 }
@@ -148,6 +149,7 @@ bool RuntimeImpl::any_fresh() const noexcept {
 }
 
 void RuntimeImpl::rouse_one() noexcept {
+  // seq_cst, after what there is to be seen was written; pairs with sleep().
   if (sleepers.load(std::memory_order_seq_cst) == 0) return;
   for (const auto& carrier : carriers_) {
     if (carrier->rouse()) return;
@@ -200,7 +202,7 @@ RuntimeStats RuntimeImpl::stats() const noexcept {
   if (here != nullptr && &here->runtime() == this) here->publish();
   RuntimeStats stats;
   for (const auto& carrier : carriers_) carrier->add_stats(stats);
-  // After what has ended, so that it is never the smaller one.
+  // After what has ended, which was acquired, so that it is never the smaller one.
   stats.spawned = spawned_.load(std::memory_order_relaxed);
   for (const auto& carrier : carriers_) stats.spawned += carrier->spawned();
   stats.busy_reports = reports_[0].load(std::memory_order_relaxed);

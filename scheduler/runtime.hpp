@@ -49,8 +49,9 @@ class RuntimeImpl {
   void rouse_one() noexcept;
   /// A carrier has seen the end and leaves: the others are to see it too.
   void rouse_all() noexcept;
-  /// Carriers that sleep or are about to. Written with every sleep; seq_cst, as a spawn looks
-  /// at it first and only then at the flags of all carriers.
+  /// Carriers that sleep or are about to. Written by sleep(), and read by rouse_one(), at first and
+  /// only then the flags of all carriers: seq_cst, part of the sleeping handshake. And at_end()
+  /// relies on it.
   std::atomic<std::size_t> sleepers{0};
 
  private:
@@ -73,7 +74,8 @@ class RuntimeImpl {
   std::array<std::atomic<std::uint64_t>, 3> reports_{};  ///< by kind; relaxed: numbers
   std::atomic<std::size_t> next_carrier_{0};             ///< relaxed: any turn will do
   std::atomic<std::uint64_t> spawned_{0};                ///< by plain threads; see at_end()
-  std::atomic<bool> stopping_{false};                    ///< seq_cst: see at_end()
+  /// Set once, before rouse_all(): seq_cst, part of the sleeping handshake, as "the end".
+  std::atomic<bool> stopping_{false};
 };
 
 /// Blocks signals in a thread of the runtime, so that handlers run in plain threads only: a handler

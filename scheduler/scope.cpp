@@ -15,7 +15,6 @@ void Scope::spawn(std::function<void()> body, SpawnOptions options) {
           try {
             body();
           } catch (...) {
-            // relaxed: the permit orders it.
             failed_.store(true, std::memory_order_relaxed);
             ended_.release();
             throw;

@@ -39,7 +39,7 @@ struct alignas(16) Stack {
   /// Says which fiber has it, or none.
   void belongs_to(FiberRecord* fiber) const noexcept {
     auto& owner = *reinterpret_cast<FiberRecord**>(top() - kOwnerBelowTop);
-    // release: whoever reads our memory finds the record whole.
+    // release: whoever reads our memory from outside (fiber_list.cpp) finds the record whole.
     std::atomic_ref(owner).store(fiber, std::memory_order_release);
   }
   /// False when something has written over the end of an unguarded stack.

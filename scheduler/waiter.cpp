@@ -95,7 +95,8 @@ bool Waiter::joins(FiberControl& fiber) noexcept {
   }
   while ((found & ~fiber_end::bits) != fiber_end::ended) {
     const Word wanted = reinterpret_cast<Word>(this) | (found & fiber_end::bits);
-    // release: the waiter, for tell_end(), which acquires it.
+    // release: the waiter, for tell_end(), which acquires it. acquire: as above, if that was
+    // faster.
     if (fiber.end.compare_exchange_weak(found, wanted, std::memory_order_acq_rel,
                                         std::memory_order_acquire)) {
       return true;

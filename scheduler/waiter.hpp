@@ -78,7 +78,7 @@ class Waiter : public WaitRecord {
   /// For join(): registers it with `fiber`, so that it waits for its end, unless that has come
   /// already (false). Giving up takes it out first; if it is not there any more, the waker has it.
   [[nodiscard]] bool joins(FiberControl& fiber) noexcept;
-  /// claim() by a waker that nobody can compete with.
+  /// claim() by a waker that nobody can compete with. relaxed: its wake() orders it, as any claim.
   void claim_alone() noexcept { how_.store(Wake::notified, std::memory_order_relaxed); }
 
   /// claim_alone() and wake().
@@ -99,6 +99,9 @@ class Waiter : public WaitRecord {
 
   FiberControl* const fiber_;
   const void* const identity_;
+  /// Written once, by who ends the wait: a waker, the timer, who cancels. The waiter reads it when
+  /// it has been woken: the wake-up (a queue of its carrier, or the mutex of `thread_`) orders
+  /// that.
   std::atomic<Wake> how_{Wake::pending};
   FiberControl* joined_ = nullptr;
   bool joins_here_ = false;           ///< it is in `joiner`, not in `end`
