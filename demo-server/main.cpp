@@ -55,8 +55,8 @@ class SignalThread {
     }
   }
 
-  std::atomic<bool> finished_{false};
-  std::thread thread_;  // last: it uses the others
+  std::atomic<bool> finished_{false};  // set before the signal that makes work() look at it
+  std::thread thread_;                 // last: it uses the others
 };
 
 /// The sentence that says why an engine cannot be used here; empty if it can, or if the

@@ -85,7 +85,6 @@ class FibersModel final : public Model {
     // A fiber for each that waits: ours, as all of them, has one turn while each open connection
     // has one, so that of very many the last would wait for minutes.
     for (std::size_t waiting = listener_.waiting(); waiting > 0; --waiting) {
-      // relaxed: a number.
       if (accepting_.fetch_add(1, std::memory_order_relaxed) >= most_accepting_ ||
           !spawn([this] { accept_and_serve(); })) {
         accepting_.fetch_sub(1, std::memory_order_relaxed);
@@ -117,7 +116,7 @@ class FibersModel final : public Model {
   Runtime runtime_;  // its destructor waits for the fibers, which use the others
   const std::optional<std::size_t> chains_;
   const std::size_t most_accepting_;
-  std::atomic<std::size_t> accepting_{0};  // fibers that accept one connection
+  std::atomic<std::size_t> accepting_{0};  // fibers that accept one connection; relaxed: a number
 };
 
 }  // namespace

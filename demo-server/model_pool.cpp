@@ -29,7 +29,8 @@ using Clock = std::chrono::steady_clock;
 struct Pooled {
   Pooled(Service& service, OwnedFd socket) : connection(service, std::move(socket)) {}
   Connection connection;
-  /// When it was last put into the epoll set; kBusy while a thread has it.
+  /// When it was last put into the epoll set; kBusy while a thread has it. Written by that thread:
+  /// it releases the connection with it, to the next one, see serve(). sweep() reads it relaxed.
   static constexpr Clock::rep kBusy = 0;
   std::atomic<Clock::rep> idle_since{kBusy};
 };
@@ -148,6 +149,8 @@ class PoolModel final : public Model {
     check_drained();
   }
 
+  /// After each end of a connection, and after stop(): of the last end and of stop(), whichever
+  /// took the service's lock later sees both.
   void check_drained() {
     if (!service_.stopping() || service_.open_connections() != 0) return;
     drained_.store(true);
@@ -172,8 +175,8 @@ class PoolModel final : public Model {
   std::size_t threads_;
   OwnedFd epoll_;
   OwnedFd wake_;
-  std::atomic<bool> drained_{false};
-  std::mutex mutex_;  // guards all_; an entry is in it exactly as long as it exists
+  std::atomic<bool> drained_{false};  // set once, for run(); seq_cst, as it costs nothing there
+  std::mutex mutex_;                  // guards all_; an entry is in it exactly as long as it exists
   std::unordered_set<Pooled*> all_;
 };
 

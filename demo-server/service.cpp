@@ -36,6 +36,7 @@ timeval to_timeval(std::chrono::milliseconds time) {
 }
 
 void report_exhaustion(int error) {
+  // The second of the last report, for one thread in each; relaxed: a number.
   static std::atomic<std::time_t> last{0};
   const std::time_t now = std::time(nullptr);
   std::time_t before = last.load(std::memory_order_relaxed);

@@ -124,7 +124,7 @@ class Service {
   /// Counters of all connections that have ended.
   [[nodiscard]] Tally tally() const;
   [[nodiscard]] std::size_t open_connections() const noexcept {
-    // relaxed: an estimate for whoever does not hold the lock.
+    // relaxed: an estimate, but to whoever has just held the lock (check_drained() of the pool).
     return open_count_.load(std::memory_order_relaxed);
   }
 
@@ -132,6 +132,8 @@ class Service {
   ServiceOptions options_;
   Site site_;
   std::optional<Live> live_;
+  // Set once, under the lock. relaxed: who reads it without the lock looks again when stop() has
+  // ended its reads or woken it.
   std::atomic<bool> stopping_{false};
   mutable std::mutex mutex_;  // guards what follows; held for moments only, never while parked
   std::condition_variable drained_;
