@@ -79,6 +79,7 @@ bool flexsc_cancel_matches(struct flexsc_exec *exec, unsigned int bit, u32 nr,
 	return match;
 }
 
+/* Of what user space may change meanwhile: then it has named another entry. */
 static bool entry_named(const struct cancel_request *request,
 			unsigned int page, unsigned int bit)
 {
@@ -293,6 +294,11 @@ static bool is_claimed(const struct cancel_request *request)
 	return claimed;
 }
 
+/*
+ * Under client->ops_lock. The owner goes on meanwhile: pos is always that of a
+ * member, whose number is constant, and an argument that is a result is the one
+ * before at worst.
+ */
 static bool op_named(const struct cancel_request *request,
 		     const struct flexsc_op *op)
 {

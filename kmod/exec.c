@@ -151,7 +151,8 @@ void flexsc_exec_sync(struct flexsc_exec *exec)
 
 /*
  * A worker in the middle of something does what a return to user mode would
- * do. Stops and freezers are in here, so it is not inside a call meanwhile.
+ * do. Stops and freezers are in here, so it is not inside a call meanwhile; to
+ * CANCEL its entry is one that has not begun, see has_claimed().
  * Returns whether it has to leave.
  */
 bool flexsc_exec_resume(struct flexsc_exec *exec)

@@ -76,15 +76,16 @@ StackPlace& StackRegister::add(std::byte* first_top, std::size_t stride, std::si
     if (last_->used == StackTable::kPlaces) {
       unused_.reserve(unused_.capacity() + StackTable::kPlaces);
       auto* table = new StackTable;
-      last_->next = table;
+      // release: as in enter_table().
+      std::atomic_ref(last_->next).store(table, std::memory_order_release);
       last_ = table;
     }
     place = &last_->places[last_->used++];
   }
-  // The count last: with it the place is in use.
   place->first_top = first_top;
   place->stride = stride;
-  place->count = count;
+  // release: the count last, with it the place is in use.
+  std::atomic_ref(place->count).store(count, std::memory_order_release);
   return *place;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Claim, completion and hand-back (kmod/execute.c: flexsc_serve_claim(),
- * show_done(), exec_sched_out(); kmod/run.h: flexsc_run(); poster and reaper:
- * uapi.h). Workers take all bits of a word, make the calls in order, write the
+ * show_done(); kmod/exec.c: exec_sched_out(); kmod/run.h: flexsc_run(); poster and
+ * reaper: uapi.h). Workers take all bits of a word, make the calls in order, write the
  * results and set completion bits for several of them together. One that falls
  * asleep in a call shows what it has done, hands back what it has not begun, and
  * keeps the one call.

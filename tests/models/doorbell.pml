@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The sleeping handshake between the poster of calls and a pool of workers
- * (kmod/pool.c, "The sleeping handshake"; poster: libflexsc's submit), together
+ * (kmod/park.c, "The sleeping handshake"; poster: libflexsc's submit), together
  * with the number running, a worker that sleeps inside a call, and the hand-back
  * of what it has claimed and not begun.
  *

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * The other sleeping handshake: a carrier that goes to wait for completions
- * (client_wait() in kmod/client.c) and workers that complete entries
+ * (sleep_for_completions() in kmod/wait.c) and workers that complete entries
  * (flexsc_complete(), flexsc_client_completed()), with a notification from a
- * third thread.
+ * third thread. The Parker of libflexsc is the same.
  *
  * Checked: the carrier never sleeps for ever while what it waits for is there.
  *
