@@ -24,7 +24,7 @@ from paths import BUILD, ROOT, HarnessError  # noqa: E402
 
 # What is measured, and what is not measured unless it is named.
 SUBJECTS = {"kernel": ("table", "copy_sizes", "sizes", "sizes_other", "writes60", "workers", "indirect"), "runtime": (),
-            "server": ("connections", "file_sizes", "latency", "latency_native")}
+            "server": ("connections", "file_sizes", "profile", "latency", "latency_native")}
 # What a quick run leaves out, since it takes long even once.
 LONG = ("copy_sizes", "connections", "file_sizes")
 # Usual minutes, for the estimate: of a full and of a quick run.

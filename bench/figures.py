@@ -3,7 +3,7 @@
 
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import arithmetic
@@ -39,6 +39,7 @@ class Key:
     goal: Goal
     seeds: str  # what systems before this one reached
     seconds: float  # that it takes, for the estimate of what is left
+    remedy: str = field(default="", kw_only=True)  # what would have to change where it falls short
 
 
 Measured = tuple[Key, dict]  # and its samples
@@ -88,6 +89,9 @@ def spread(figure: Figure) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+FALLS_SHORT = "falls short"
+
+
 def judged(figure: Figure, goal: Goal) -> str:
     """The best that can be said of it."""
     aim = arithmetic.verdict(figure, goal.aim, goal.more)
@@ -96,7 +100,7 @@ def judged(figure: Figure, goal: Goal) -> str:
         return "aim reached"
     if must == arithmetic.REACHED:
         return "reached"
-    return "falls short" if must == arithmetic.SHORT else "undecided"
+    return FALLS_SHORT if must == arithmetic.SHORT else "undecided"
 
 
 def aligned(cells: list[list[str]]) -> list[str]:

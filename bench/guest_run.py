@@ -170,7 +170,7 @@ def collected(ground: str, names: list[str], read: dict | None, why: str,
 
 def ground_text(machine: qemu.Machine) -> str:
     how = "instructions (icount)" if machine.icount else f"wall clock ({machine.accel})"
-    if machine.plugin:
+    if machine.plugin and not machine.icount:
         how = "instructions (of each vCPU)" if "caches=off" in machine.plugin else "modelled (cache model)"
     return f"{how}, {machine.cpus} vCPU, Linux {machine.kernel.release}"
 
@@ -204,7 +204,7 @@ class Runner:
         if not emulated:
             quiet_wanted()
         if ground.counts:
-            return self.model(machine, program, names, ground.counts == "caches")
+            return self.model(machine, program, names, ground.counts)
         print(f"{ground_text(machine)}: {', '.join(names)}", flush=True)
         self.progress.next_guest(names)
         samples = self.boot(machine, program, names)
@@ -241,13 +241,13 @@ class Runner:
         return collected(ground_text(machine), names, read, why, outcome.problems)
 
     def model(self, machine: qemu.Machine, program: str, names: list[str],
-              caches: bool) -> report.Samples:
+              counts: str) -> report.Samples:
         """A guest for each sample, since the cache model counts once in a guest's life."""
         total = report.Samples("", {}, {}, [])
         count = QUICK_MODELLED if self.quick else MODELLED
         for name in names:
             if name in self.book.extras:
-                self.model_table(machine, program, name, total)
+                self.model_table(machine, program, name, counts, total)
                 continue
             key = self.book.keys[name]
             self.progress.next_guest([name])
@@ -258,8 +258,8 @@ class Runner:
                 sides = []
                 for side in ("ours", "other"):
                     with tempfile.TemporaryDirectory() as folder:
-                        counts = Path(folder) / "counts.json"
-                        guest = replace(machine, plugin=cache_model.plugin(counts, caches))
+                        counted = Path(folder) / "counts.json"
+                        guest = replace(machine, plugin=cache_model.plugin(counted, counts))
                         total.ground = ground_text(guest)
                         one = self.boot(guest, program, [name], "--side", side,
                                         show=lambda _: None)
@@ -267,7 +267,7 @@ class Runner:
                         if one.errors:
                             total.errors.update(one.errors)
                             break
-                        sides.append(key.counted(one.results[name], cache_model.read(counts)))
+                        sides.append(key.counted(one.results[name], cache_model.read(counted)))
                 if len(sides) < 2:
                     break
                 pairs.append(sides)
@@ -277,25 +277,28 @@ class Runner:
             self.progress.guest_over()
         return total
 
-    def model_table(self, machine: qemu.Machine, program: str, name: str, total: report.Samples) -> None:
-        """Some guests, in each of which all of a table is counted, between pairs of marks."""
+    def model_table(self, machine: qemu.Machine, program: str, name: str, counts: str,
+                    total: report.Samples) -> None:
+        """Some guests, in each of which all of a table is counted, between pairs of marks. One where the clock
+        counts instructions too: the next would be the same."""
         extra = self.book.extras[name]
         self.progress.next_guest([name])
         answers = []
-        count = QUICK_MODELLED if self.quick else MODELLED
+        count = QUICK_MODELLED if self.quick or machine.icount else MODELLED
+        between = cache_model.places if counts == "functions" else cache_model.between_stops
         for number in range(count):
             print(f"  {name:<16} guest {number + 1} of {count}   about "
                   f"{figures.duration(self.progress.left())} left", flush=True)
             with tempfile.TemporaryDirectory() as folder:
-                counts = Path(folder) / "counts.json"
-                guest = replace(machine, plugin=cache_model.plugin(counts))
+                counted = Path(folder) / "counts.json"
+                guest = replace(machine, plugin=cache_model.plugin(counted, counts))
                 total.ground = ground_text(guest)
                 one = self.boot(guest, program, [name], show=lambda _: None)
                 total.problems.extend(one.problems)
                 if one.errors:
                     total.errors.update(one.errors)
                     break
-                answers.append((one.results[name], cache_model.between_stops(counts)))
+                answers.append((one.results[name], between(counted)))
             self.progress.now = extra.seconds * (number + 1) / count
         if name not in total.errors:
             total.results[name] = extra.modelled(answers)

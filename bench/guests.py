@@ -15,7 +15,7 @@ class Ground:
     memory: int = 1024  # MiB
     icount: bool = False
     # Each side of each pair has a guest of its own, in which the emulator counts for each CPU:
-    # "instructions", or those and the misses of modelled "caches".
+    # "instructions", those and the misses of modelled "caches", or those of each of the "functions".
     counts: str = ""
     # No guest: this machine, without the module; it must have so many CPUs.
     native: bool = False
@@ -48,7 +48,8 @@ class Extra:
     program: str = ""
     needs: tuple[str, ...] = ()
     # Of a ground that counts: the samples, from the answer of each guest and what was counted between its marks.
-    modelled: Callable[[list[tuple[dict, list[list[dict]]]]], dict] | None = None
+    # Of "functions" that is a dict of addresses.
+    modelled: Callable[[list[tuple[dict, list]]], dict] | None = None
     # The samples, from what the processor of a real machine counted.
     in_hardware: Callable[[dict], dict] | None = None
 

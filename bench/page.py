@@ -15,6 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests/harness")]
 
 # pylint: disable=wrong-import-position
 import figures  # noqa: E402
+import instructions  # noqa: E402
 import latency  # noqa: E402
 import plots  # noqa: E402
 from arithmetic import Figure  # noqa: E402
@@ -52,7 +53,7 @@ CAVEATS = (
 )
 LATENCIES = {"latency": "Latency at arrival rates, with the module",
              "latency_native": "Latency at arrival rates, without the module"}
-CLASSES = {"aim reached": "good", "reached": "good", "falls short": "bad", "undecided": "open"}
+CLASSES = {"aim reached": "good", "reached": "good", figures.FALLS_SHORT: "bad", "undecided": "open"}
 
 
 def keys_module(subject: str) -> ModuleType:
@@ -73,8 +74,12 @@ def keys_of(subject: str) -> dict[str, figures.Key]:
     return module.BOOK.keys if hasattr(module, "BOOK") else module.KEYS
 
 
+def figure_of(found: dict) -> Figure:
+    return Figure(found["value"], tuple(found["spread"]), found["pairs"])
+
+
 def row(key: figures.Key, found: dict) -> str:
-    figure = Figure(found["value"], tuple(found["spread"]), found["pairs"])
+    figure = figure_of(found)
     cells = [("", html.escape(key.name)), ("", html.escape(found.get("what", key.what))),
              ("n", figures.number(figure.value)), ("n", figures.spread(figure))]
     if found.get("unit", key.unit) == key.unit:
@@ -101,6 +106,20 @@ def sides(found: dict[str, dict]) -> str:
             f"<th></th></tr>{body}</table>")
 
 
+def remedies(subject: str, found: dict) -> str:
+    """Of figures that fall short: what would have to change."""
+    names: dict[str, list[str]] = {}
+    for name, key in keys_of(subject).items():
+        if (key.remedy and name in found and found[name].get("unit", key.unit) == key.unit
+                and figures.judged(figure_of(found[name]), key.goal) == figures.FALLS_SHORT):
+            names.setdefault(key.remedy, []).append(name)
+    if not names:
+        return ""
+    body = "".join(f"<dt>{html.escape(', '.join(those))}</dt><dd>{html.escape(text)}</dd>"
+                   for text, those in names.items())
+    return f"<h3>What falls short, and what would have to change</h3><dl>{body}</dl>"
+
+
 def section(subject: str, found: dict) -> str:
     rows = [row(key, found[name]) for name, key in keys_of(subject).items() if name in found]
     grounds = sorted({figure["ground"] for figure in found.values() if "ground" in figure})
@@ -112,8 +131,9 @@ def section(subject: str, found: dict) -> str:
         for name, figure in found.items() if "configuration" in figure)
     latencies = "".join(latency.section(title, found[name]) for name, title in LATENCIES.items()
                         if name in found)
-    return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>{configurations}"
-            f"{latencies}{sides(found)}"
+    return (f"<h2>{TITLES[subject]}</h2><table><tr>{head}</tr>{''.join(rows)}</table>"
+            f"{'' if is_bare_metal({subject: found}) else remedies(subject, found)}{configurations}"
+            f"{instructions.section(found['profile']) if 'profile' in found else ''}{latencies}{sides(found)}"
             f"<p>Grounds: {html.escape('; '.join(grounds))}. One of them again: "
             f"<code>./run bench {subject} KEY</code></p>")
 

@@ -31,6 +31,14 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Stack:
+    """A bar of several layers, one on the other; those of one plot have the same."""
+
+    title: str
+    layers: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Plot:
     name: str  # of the file
     title: str
@@ -38,6 +46,7 @@ class Plot:
     y: str
     lines: list[Line] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
+    stacks: list[Stack] = field(default_factory=list)
     x: str = ""
     log_y: bool = False
     x_range: tuple[float, float] | None = None  # linear; without one x is logarithmic
@@ -262,6 +271,17 @@ def misses_plot(server: dict) -> Plot | None:
                 "instructions for Apache.", "misses", bars=bars)
 
 
+def profile_plot(server: dict) -> Plot | None:
+    if "profile" not in server:
+        return None
+    group = server["profile"]["groups"][0]
+    stacks = [Stack(side, {part: values[i] for part, values in group["parts"].items()})
+              for i, side in enumerate(group["sides"])]
+    return Plot("profile", "Where the instructions of a request go",
+                f"{group['name']}, a page of 4729 bytes, one CPU that serves and asks. The kernel's part is that of "
+                "server and client together.", server["profile"]["unit"], stacks=stacks)
+
+
 def runtime_plot(runtime: dict) -> Plot | None:
     bars = bars_of(runtime, {"switch": "switch", "spawn": "spawn", "mutex": "mutex",
                              "timers": "timers", "spawn_thread": "spawn, against std::thread"})
@@ -283,6 +303,7 @@ def all_plots(results: dict) -> list[Plot]:
                           "one or two CPUs that serve"),
              latency_plot(results.get("server", {}), "latency_native",
                           "Latency at arrival rates, without the module", "one CPU that serves"),
+             profile_plot(results.get("server", {})),
              misses_plot(results.get("server", {})), runtime_plot(results.get("runtime", {})))
     there = [plot for plot in found if plot is not None]
     return [in_time(plot) for plot in there] if wording.is_bare_metal(results) else there
@@ -302,7 +323,7 @@ def quoted(text: str) -> str:
 def script(plot: Plot, png: Path) -> str:
     lines = [f"set terminal pngcairo noenhanced size 1000,520 font 'sans,11'", f"set output {quoted(str(png))}",
              f"set title {quoted(plot.title)}", f"set ylabel {quoted(plot.y)}", "set grid ytics",
-             "set key outside right top" if plot.lines else "set key off"]
+             "set key outside right top" if plot.lines or plot.stacks else "set key off"]
     if plot.log_y:
         lines.append("set logscale y 2")
     else:
@@ -329,6 +350,14 @@ def script(plot: Plot, png: Path) -> str:
         drawn.append("$bars using 1:2:xtic(5) with boxes lc rgb '#2563eb', "
                      "$bars using 1:2:3:4 with yerrorbars lc rgb '#223344' pt 0, "
                      "$bars using 1:2:(sprintf('%.3g', $2)) with labels offset 0,0.8")
+    if plot.stacks:
+        layers = list(plot.stacks[0].layers)
+        rows = "".join(f'"{stack.title}" {" ".join(str(stack.layers[layer]) for layer in layers)}\n'
+                       for stack in plot.stacks)
+        data.append(f"$stacks << END\n{rows}END")
+        lines += ["set style data histograms", "set style histogram rowstacked", "set boxwidth 0.6",
+                  "set style fill solid 0.8 noborder", "set key reverse Left invert", "set linetype 1 lc rgb '#c8ccd4'"]
+        drawn += [f"$stacks using {i}:xtic(1) title {quoted(layer)}" for i, layer in enumerate(layers, 2)]
     return "\n".join([*data, *lines, "plot " + ", ".join(drawn), ""])
 
 

@@ -38,6 +38,7 @@ class Served {
   Served(const http::driver::Side& side, const std::filesystem::path& root,
          const Placement& placement, const std::vector<std::string>& more = {});
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] pid_t pid() const noexcept { return process_.pid(); }
   /// Stops it; its counters. @throws std::runtime_error if it did not end well.
   [[nodiscard]] nlohmann::json stop();
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The cache model as a plugin of QEMU's emulator: `-plugin libflexsc-cache-model.so,out=FILE`. With
 // `,caches=off` it counts all but misses, and slows the guest so little that what the guest's
-// kernel does on its own each millisecond hardly counts beside what a program does. Counts for each
-// virtual CPU, user and kernel side apart, what happens between marks (marks.hpp), and writes it to
-// FILE as JSON whenever counting stops: what was counted up to now, and what had been up to each
-// stop before.
+// kernel does on its own each millisecond hardly counts beside what a program does. With
+// `,places=on` it also says how many instructions were executed where. Counts for each virtual CPU,
+// user and kernel side apart, what happens between marks (marks.hpp), and writes it to FILE as JSON
+// whenever counting stops: what was counted up to now, and what had been up to each stop before.
 //
 // Up to the first mark only marks are watched, so that a guest boots at its usual speed. That mark
 // throws all translations away, and they are made anew with everything watched. There is no way
@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -47,14 +48,17 @@ std::array<Side, 2> sides{kUser, kKernel};  // for callbacks to point to
 
 /// A piece of code that the emulator runs as one.
 struct Block {
-  Side side;
-  std::uint64_t instructions;
-  bool calls;  ///< ends with a system call
+  Side side = kUser;
+  std::uint64_t address = 0;
+  std::uint64_t instructions = 0;
+  bool calls = false;  ///< ends with a system call
   struct Line {
     std::uint64_t line;
     std::uint64_t page;
   };
   std::vector<Line> lines;
+  /// With places: how many since the last stop. Any CPU adds, without order, as to `counting`.
+  std::atomic<std::uint64_t> executed{0};
 };
 
 /// One virtual CPU. Only its own thread uses it, but for write_results(), for which it does not
@@ -70,6 +74,7 @@ struct Cpu {
 std::array<std::unique_ptr<Cpu>, kMaxCpus> cpus;
 std::string output;
 bool caches = true;
+bool places = false;
 // Read by every CPU at every step, without order: what another CPU does as counting starts or stops
 // may count or not.
 std::atomic<bool> counting{false};
@@ -77,8 +82,9 @@ std::atomic<bool> counting{false};
 // stay to the end, as translations do.
 std::mutex guard;
 std::deque<Block> blocks;
-json stops = json::array();  ///< results at each stop
-bool watched = false;        ///< everything, not marks alone
+json stops = json::array();        ///< results at each stop
+json stop_places = json::array();  ///< instructions by address, from each stop to the next
+bool watched = false;              ///< everything, not marks alone
 
 Side side_of(std::uint64_t address) {
   return address >> 63 != 0 ? kKernel : kUser;
@@ -98,6 +104,16 @@ json to_json(const Counts& counts) {
           {"dtlb_misses", counts.dtlb_misses},   {"stlb_misses", counts.stlb_misses}};
 }
 
+/// What was executed since the last stop.
+json take_places() {
+  std::map<std::uint64_t, std::uint64_t> found;  // a place may have been translated several times
+  for (Block& block : blocks) {
+    const std::uint64_t executed = block.executed.exchange(0, std::memory_order_relaxed);
+    if (executed != 0) found[block.address] += executed * block.instructions;
+  }
+  return json(found);  // pairs: JSON has no keys that are numbers
+}
+
 void write_results() {
   json result = json::array();
   for (unsigned i = 0; i < kMaxCpus; ++i) {
@@ -110,21 +126,24 @@ void write_results() {
                       {"kernel", to_json(cpu.counts[kKernel])}});
   }
   stops.push_back(result);
-  std::ofstream(output) << json{{"model", caches ? "caches" : "none"},
-                                {"cpus", std::move(result)},
-                                {"stops", stops}}
-                        << '\n';
+  json all{{"model", caches ? "caches" : "none"}, {"cpus", std::move(result)}, {"stops", stops}};
+  if (places) {
+    stop_places.push_back(take_places());
+    all["places"] = stop_places;
+  }
+  std::ofstream(output) << all << '\n';
 }
 
 void on_block(unsigned vcpu, void* data) {
   if (!counting.load(std::memory_order_relaxed)) return;
-  const auto& block = *static_cast<const Block*>(data);
+  auto& block = *static_cast<Block*>(data);
   Cpu& cpu = *cpus[vcpu % kMaxCpus];
   Counts& counts = cpu.counts[block.side];
   cpu.kernel_entries += block.side == kKernel && cpu.side == kUser ? 1 : 0;
   cpu.side = block.side;
   cpu.system_calls += block.calls ? 1 : 0;
   counts.instructions += block.instructions;
+  if (places) block.executed.fetch_add(1, std::memory_order_relaxed);
   for (const Block::Line& line : block.lines) cpu.core.fetch(line.line, line.page, counts);
 }
 
@@ -175,24 +194,24 @@ void watch_marks(qemu_plugin_id_t /*id*/, qemu_plugin_tb* tb) {
 }
 
 void watch_all(qemu_plugin_id_t /*id*/, qemu_plugin_tb* tb) {
-  const std::size_t count = qemu_plugin_tb_n_insns(tb);
-  const Side side = side_of(qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0)));
-  Block block{side, count, false, {}};
-  for (std::size_t i = 0; i < count; ++i) {
+  const std::lock_guard lock(guard);
+  Block& block = blocks.emplace_back();
+  block.address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+  block.side = side_of(block.address);
+  block.instructions = qemu_plugin_tb_n_insns(tb);
+  for (std::size_t i = 0; i < block.instructions; ++i) {
     qemu_plugin_insn* const insn = qemu_plugin_tb_get_insn(tb, i);
     watch_mark(insn);
     block.calls |= is(insn, kSyscall);
     if (!caches) continue;
     qemu_plugin_register_vcpu_mem_cb(insn, on_access, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
-                                     &sides[side]);
+                                     &sides[block.side]);
     const auto place = reinterpret_cast<std::uintptr_t>(qemu_plugin_insn_haddr(insn));
     const std::uint64_t line = place >> kLineBits;
     if (block.lines.empty() || block.lines.back().line != line)
       block.lines.push_back({line, page_key(qemu_plugin_insn_vaddr(insn), place)});
   }
-  const std::lock_guard lock(guard);
-  blocks.push_back(std::move(block));
-  qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, &blocks.back());
+  qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, &block);
 }
 
 }  // namespace
@@ -212,6 +231,8 @@ const int qemu_plugin_version = FLEXSC_QEMU_PLUGIN_VERSION;
       output = argument.substr(kOut.size());
     } else if (argument == "caches=off") {
       caches = false;
+    } else if (argument == "places=on") {
+      places = true;
     } else {
       return -1;
     }

@@ -5,20 +5,16 @@
 #include <sys/resource.h>
 
 #include <functional>
-#include <optional>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "cache-model/marks.hpp"
+#include "counted.hpp"
 #include "latency.hpp"
 #include "placed.hpp"
 #include "program.hpp"
-#include "rival.hpp"
-#include "served.hpp"
+#include "serving.hpp"
 #include "small.hpp"
-#include "wrk.hpp"
 
 namespace flexsc::bench {
 
@@ -30,69 +26,9 @@ namespace {
 
 // Counts of instructions hardly differ, and a virtual second takes half a minute.
 constexpr unsigned kPairs = 5;
-constexpr unsigned kConnections = 50;
 constexpr unsigned kThousand = 1000;
 constexpr unsigned kTenThousand = 10'000;
 constexpr unsigned kFew = 400;
-
-const Side kFibers{"fibers", "kernel"};
-
-/// What serves, from where, and to whom.
-struct Setup {
-  Side side;
-  Placement placement = place();
-  unsigned connections = kConnections;
-  unsigned seconds = 1;
-  std::vector<std::string> arguments;  ///< further ones of the server
-  std::string page = kPage;
-};
-
-struct Result {
-  WrkReport load;
-  json server;  ///< its counters; null for one of others
-};
-
-void check(const std::string& name, const WrkReport& report) {
-  if (report.errors == 0 && report.requests != 0) return;
-  throw std::runtime_error(name + ": " + std::to_string(report.errors) + " errors in " +
-                           std::to_string(report.requests) + " requests");
-}
-
-WrkReport load(std::uint16_t port, const Setup& setup) {
-  return run_wrk("http://127.0.0.1:" + std::to_string(port) + setup.page, setup.connections,
-                 setup.seconds, setup.placement.client);
-}
-
-std::optional<RivalKind> rival(const Side& side) {
-  for (const RivalKind kind : {RivalKind::nginx, RivalKind::lighttpd}) {
-    if (side.model == to_string(kind)) return kind;
-  }
-  return std::nullopt;
-}
-
-Result serve(const Setup& setup, const TemporaryFolder& site) {
-  if (const std::optional<RivalKind> kind = rival(setup.side)) {
-    const Rival server(*kind, site.path(), setup.placement.server);
-    const WrkReport report = load(server.port(), setup);
-    check(setup.side.model, report);
-    return {report, nullptr};
-  }
-  if (const std::string missing = setup.side.missing(); !missing.empty()) {
-    throw std::runtime_error(setup.side.name() + ": " + missing);
-  }
-  Served served(setup.side, site.path(), setup.placement, setup.arguments);
-  const WrkReport report = load(served.port(), setup);
-  json stats = served.stop();
-  check(setup.side.name(), report);
-  // wrk says nothing of those that were still waiting in the end.
-  if (const auto came = stats["connections"].get<unsigned>(); came < setup.connections) {
-    throw std::runtime_error(setup.side.name() + ": " + std::to_string(came) + " of " +
-                             std::to_string(setup.connections) +
-                             " connections were accepted; net.core.somaxconn says "
-                             "how many may wait for that");
-  }
-  return {report, std::move(stats)};
-}
 
 double rate(const Setup& setup, const TemporaryFolder& site) {
   return serve(setup, site).load.requests_per_s;
@@ -115,7 +51,7 @@ json compare(Context& context, const Setup& ours, const Setup& other,
 }
 
 json against(Context& context, const Side& other, unsigned connections = kConnections) {
-  return compare(context, {.side = kFibers, .connections = connections, .arguments = {}},
+  return compare(context, {.side = fibers(), .connections = connections, .arguments = {}},
                  {.side = other, .connections = connections, .arguments = {}});
 }
 
@@ -163,8 +99,8 @@ json c10k(Context& context) {
   const unsigned seconds = context.quick() ? 3 : 5;
   return compare(
       context,
-      {.side = kFibers, .connections = kTenThousand, .seconds = seconds, .arguments = room},
-      {.side = kFibers, .connections = kFew, .seconds = seconds, .arguments = room}, steady_rate);
+      {.side = fibers(), .connections = kTenThousand, .seconds = seconds, .arguments = room},
+      {.side = fibers(), .connections = kFew, .seconds = seconds, .arguments = room}, steady_rate);
 }
 
 /// What tables say of a load, by its name in them. Where the clock counts instructions, a
@@ -184,7 +120,7 @@ const std::vector<std::pair<const char*, std::function<double(const Result&)>>>&
 /// only.
 json by_size(Context& context, const std::vector<std::size_t>& sizes,
              const std::function<Setup(const Side& side, std::size_t size)>& setup) {
-  const std::vector<Side> sides{kFibers, {"threads", ""}, {"epoll", ""}, {"esca", "kernel"}};
+  const std::vector<Side> sides{fibers(), {"threads", ""}, {"epoll", ""}, {"esca", "kernel"}};
   const TemporaryFolder site;
   write_site(site.path());
   json lines = json::array();
@@ -234,7 +170,7 @@ json crossings(Context& context) {
   json result;
   for (unsigned i = 0; i < samples; ++i) {
     const json stats =
-        serve({.side = kFibers, .placement = placed(2, 2), .seconds = 2, .arguments = {}}, site)
+        serve({.side = fibers(), .placement = placed(2, 2), .seconds = 2, .arguments = {}}, site)
             .server;
     result["values"].push_back(stats["crossings"].get<double>() / stats["requests"].get<double>());
     context.progress((i + 1.0) / samples);
@@ -244,7 +180,7 @@ json crossings(Context& context) {
 
 json spread_over(Context& context, const Side& other, const Placement& where) {
   return compare(context,
-                 {.side = kFibers, .placement = placed(3, 3), .seconds = 2, .arguments = {}},
+                 {.side = fibers(), .placement = placed(3, 3), .seconds = 2, .arguments = {}},
                  {.side = other, .placement = where, .seconds = 2, .arguments = {}});
 }
 json spread(Context& context) {
@@ -281,35 +217,6 @@ json http50_threads(Context& context) {
   return http(context, "threads", kConnections);
 }
 
-/// One side, between the marks of the cache model.
-json counted(Context& context, const Setup& ours, const Setup& other) {
-  const Setup& setup = context.side() == "other" ? other : ours;
-  const TemporaryFolder site;
-  write_site(site.path());
-  Served served(setup.side, site.path(), setup.placement, setup.arguments);
-  // What we do beside it, starting the client above all, is not to be counted as the server's.
-  http::driver::restrict_to_cpus(setup.placement.client);
-  check(setup.side.name(), load(served.port(), setup));  // until caches hold what they will hold
-  cache_model::start_counting();
-  const WrkReport report = load(served.port(), setup);
-  cache_model::stop_counting();
-  (void)served.stop();
-  check(setup.side.name(), report);
-  return {{"requests", report.requests}};
-}
-
-/// The carrier has nothing to do while its worker works: it is not to be counted as it spins.
-const std::vector<std::string> kSleepSoon{"--carrier-spin-us", "0"};
-
-json carrier(Context& context) {
-  return counted(context, {.side = kFibers, .placement = placed(2, 2), .arguments = kSleepSoon},
-                 {.side = {"epoll", ""}, .placement = placed(1, 2), .arguments = {}});
-}
-json pollution(Context& context) {
-  return counted(context, {.side = kFibers, .placement = placed(2, 2), .arguments = kSleepSoon},
-                 {.side = {"threads", ""}, .placement = placed(1, 2), .arguments = {}});
-}
-
 }  // namespace
 }  // namespace flexsc::bench
 
@@ -339,5 +246,6 @@ int main(int argc, char** argv) {
                       {"http1000_uring", http1000_uring},
                       {"http50_threads", http50_threads},
                       {"carrier", carrier},
-                      {"pollution", pollution}});
+                      {"pollution", pollution},
+                      {"profile", profile}});
 }

@@ -30,6 +30,7 @@ class Rival {
   ~Rival();
 
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] pid_t pid() const noexcept { return child_.pid(); }
 
   /// Its configuration, for whoever wants to repeat it: what it has in common with our models (no
   /// log, the file opened for each request, connections without end) and nothing tuned besides.

@@ -25,6 +25,7 @@
 #include <system_error>
 #include <vector>
 
+#include "cache-model/marks.hpp"
 #include "flexsc/chain.hpp"
 #include "flexsc/fiber.hpp"
 #include "flexsc/posix.hpp"
@@ -254,20 +255,34 @@ class Client {
   std::array<mmsghdr, kBurst> headers_{};
 };
 
-/// Requests per second.
-double rate(Serve serve, unsigned calls) {
+/// A load of some time on a server, after a short one.
+struct Load {
+  std::uint64_t requests = 0;
+  double nanoseconds = 0;
+};
+template <class Begin, class End>
+Load load(Serve serve, unsigned calls, Begin&& begin, End&& end) {
   const Server server(serve, calls);  // before the client has a policy, which it would inherit
   Client client(server.address());
-  for (const double end = now() + kWarm; now() < end;) client.burst(server);
-  double requests = 0;
+  for (const double until = now() + kWarm; now() < until;) client.burst(server);
+  Load result;
+  begin();
   const double begun = now();
   while (now() < begun + kTime) {
     client.burst(server);
-    requests += kBurst;
+    result.requests += kBurst;
   }
-  const double result = requests / (now() - begun) * 1e9;
+  result.nanoseconds = now() - begun;
+  end();
   Client::be_usual();
   return result;
+}
+
+/// Requests per second.
+double rate(Serve serve, unsigned calls) {
+  const Load found = load(
+      serve, calls, [] {}, [] {});
+  return static_cast<double>(found.requests) / found.nanoseconds * 1e9;
 }
 
 json compare(Context& context, unsigned calls) {
@@ -289,6 +304,12 @@ json small_udp(Context& context) {
 
 json small_files(Context& context) {
   return compare(context, kFileCalls);
+}
+
+std::uint64_t requests_counted(Small small, bool by_fibers) {
+  return load(by_fibers ? serve_by_fibers : serve_by_thread, small == Small::udp ? 0 : kFileCalls,
+              cache_model::start_counting, cache_model::stop_counting)
+      .requests;
 }
 
 }  // namespace flexsc::bench

@@ -44,6 +44,8 @@ class Child {
 
   /// Whether it has not ended. Does not wait.
   [[nodiscard]] bool running() noexcept;
+  /// Its number; -1 once it is known to have ended.
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }
   /// Nothing happens once it is known to have ended.
   void signal(int number) const noexcept;
   /// Waits for its end without a limit; its exit_code(), or -1 if this process may not wait for it.

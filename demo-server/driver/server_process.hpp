@@ -66,6 +66,7 @@ class ServerProcess {
 
   /// Waits until it serves; its port, or 0 if it ended instead.
   [[nodiscard]] std::uint16_t port();
+  [[nodiscard]] pid_t pid() const noexcept { return child_.pid(); }
   void signal(int number) const { child_.signal(number); }
   /// Waits for its end.
   [[nodiscard]] Ended wait();

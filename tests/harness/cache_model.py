@@ -12,14 +12,18 @@ COLUMNS = {"instructions": "instructions", "l1i_misses": "L1i", "l1d_misses": "L
            "l2_misses": "L2", "itlb_misses": "ITLB", "dtlb_misses": "DTLB", "stlb_misses": "STLB"}
 
 
-def plugin(results: Path, caches: bool = True) -> str:
-    """The emulator's argument; without caches, misses are not counted and the guest is faster."""
+# What can be counted: misses too, instructions alone (the guest is faster then), or those by address.
+COUNTS = {"caches": "", "instructions": ",caches=off", "functions": ",caches=off,places=on"}
+
+
+def plugin(results: Path, counts: str = "caches") -> str:
+    """The emulator's argument; counts is one of COUNTS."""
     if not PLUGIN.exists():
         raise HarnessError(f"{PLUGIN} is not there: run `./run build`")
     if "," in str(results):
         raise HarnessError(f"{results}: the emulator takes no file name with a comma")
     results.unlink(missing_ok=True)
-    return f"{PLUGIN},out={results.absolute()}" + ("" if caches else ",caches=off")
+    return f"{PLUGIN},out={results.absolute()}{COUNTS[counts]}"
 
 
 def read(results: Path) -> list[dict]:
@@ -39,6 +43,12 @@ def between_stops(results: Path) -> list[list[dict]]:
         found.append([_since(cpu, before.get(cpu["cpu"])) for cpu in stop])
         before = {cpu["cpu"]: cpu for cpu in stop}
     return found
+
+
+def places(results: Path) -> list[dict[int, int]]:
+    """Between each two marks, how many instructions were executed from which address on."""
+    read(results)
+    return [dict(stop) for stop in json.loads(results.read_text())["places"]]
 
 
 def _since(now: dict, before: dict | None) -> dict:

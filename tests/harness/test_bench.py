@@ -307,6 +307,20 @@ class Sides(unittest.TestCase):
         self.assertNotIn("Both sides", page.section("runtime", {"parked_bytes": figure}))
 
 
+class Remedies(unittest.TestCase):
+    """What would have to change is said of what falls short, and of nothing else."""
+
+    def told(self, **values: float) -> str:
+        return page.section("server", {name: {"value": value, "spread": [value, value], "pairs": 5, "unit": "ratio",
+                                              "ground": "here"} for name, value in values.items()})
+
+    def test_keys_of_one_reason_stand_together(self) -> None:
+        self.assertRegex(self.told(epoll=0.9, esca=0.9, nginx=2.0), r"<dl><dt>epoll, esca</dt><dd>[^<]+</dd></dl>")
+
+    def test_where_all_is_reached_nothing_is_said(self) -> None:
+        self.assertNotIn("would have to change", self.told(epoll=1.0, nginx=2.0))
+
+
 class Misses(unittest.TestCase):
     """Of two regions, each of which runs twice, on the application's CPU and another."""
 

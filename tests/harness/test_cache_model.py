@@ -28,15 +28,15 @@ class CacheModel(unittest.TestCase):
         cls.folder = Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.kernel = kernels.select("6.1")[0]
 
-    def walk(self, kib: int, passes: int, calls: int, caches: bool = True) -> dict:
+    def walk(self, kib: int, passes: int, calls: int, counts: str = "caches") -> dict:
         """What the CPU that walked has counted."""
         name = f"walk-{kib}"
         results = self.folder / f"{name}.json"
-        machine = qemu.Machine(self.kernel, cpus=1, plugin=cache_model.plugin(results, caches))
+        machine = qemu.Machine(self.kernel, cpus=1, plugin=cache_model.plugin(results, counts))
         payload = initramfs.Payload(f"{WALK} {kib} {passes} {calls}", {WALK: BUILD / "bin" / WALK})
         outcome = boot.boot(boot.Run(name, machine, payload, 60, self.folder / name, quiet=True))
         self.assertEqual((outcome.status, outcome.problems), (0, []))
-        if caches:
+        if counts == "caches":
             self.assertIn("L1d", cache_model.table(results))
         return cache_model.read(results)[0]
 
@@ -59,12 +59,20 @@ class CacheModel(unittest.TestCase):
         self.assertLess(counted["user"]["l1i_misses"], 1000)
 
     def test_without_caches_the_rest_is_counted(self) -> None:
-        counted = self.walk(32, 100, 500, caches=False)
+        counted = self.walk(32, 100, 500, "instructions")
         loads = 100 * 32 * 1024 // LINE
         self.assertEqual(set(counted["user"]), {"instructions"})
         self.assertGreater(counted["user"]["instructions"], loads)
         self.assertLess(counted["user"]["instructions"], 10 * loads)
         self.assertGreaterEqual(counted["system_calls"], 500)
+
+
+    def test_where_instructions_were_executed(self) -> None:
+        counted = self.walk(32, 100, 500, "functions")
+        (places,) = cache_model.places(self.folder / "walk-32.json")
+        for side in cache_model.SIDES:
+            self.assertEqual(sum(count for address, count in places.items()
+                                 if (address >> 63) == (side == "kernel")), counted[side]["instructions"])
 
 
 class Results(unittest.TestCase):
