@@ -17,6 +17,7 @@ namespace flexsc::http {
 
 namespace {
 constexpr std::chrono::seconds kSweepEvery{1};
+constexpr std::size_t kRush = 16;  // waiting clients for each further one that is accepted
 using Phase = EventConnection::Phase;
 }  // namespace
 
@@ -92,7 +93,7 @@ void EventLoop::handle(const epoll_event& event, ReadyList& ready) {
     (void)::eventfd_read(wake_.get(), &count);
     return;
   }
-  if (event.data.fd == listener_.fd()) return accept_one();
+  if (event.data.fd == listener_.fd()) return accept_some();
   const auto found = connections_.find(event.data.fd);
   if (found == connections_.end()) return;
   EventConnection& connection = *found->second;
@@ -104,8 +105,13 @@ void EventLoop::handle(const epoll_event& event, ReadyList& ready) {
   }
 }
 
-// One client per wake-up, so that several loops share a rush of them.
-void EventLoop::accept_one() {
+// One client per wake-up, so that several loops share them; of a rush, a part of it.
+void EventLoop::accept_some() {
+  std::size_t left = 1 + listener_.waiting() / kRush;
+  while (left > 0 && accept_one()) --left;
+}
+
+bool EventLoop::accept_one() {
   Accepted accepted = accept_connection(listener_, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (accepted.what == Accepted::What::stopped) {
     watch_listener(false);
@@ -118,6 +124,7 @@ void EventLoop::accept_one() {
     auto connection = std::make_unique<EventConnection>(service_, std::move(accepted.socket), now_);
     if (watch(EPOLL_CTL_ADD, fd, EPOLLIN)) connections_[fd] = std::move(connection);
   }
+  return accepted.what == Accepted::What::connection;
 }
 
 void EventLoop::serve(ReadyList& ready) {

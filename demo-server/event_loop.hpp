@@ -47,7 +47,9 @@ class EventLoop {
   using ReadyList = std::vector<EventConnection*>;
 
   void watch_listener(bool on);
-  void accept_one();
+  void accept_some();
+  /// Whether there was one.
+  bool accept_one();
   bool watch(int operation, int fd, std::uint32_t events) const;
   void handle(const epoll_event& event, ReadyList& ready);
   void serve(ReadyList& ready);
