@@ -113,7 +113,9 @@ static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 	op->made++;
 	op->limit.set = false;
 	member->last = result;
-	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran)
+	/* An error replaces the sum, and is no part of the next one. */
+	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran &&
+	    member->result >= 0)
 		member->result += result;
 	else
 		member->result = result;

@@ -90,7 +90,9 @@ bool ChainRun::ends(const ChainCall& member, long result) const noexcept {
 void ChainRun::made(long result) noexcept {
   const ChainCall& member = chain_[position_];
   last_[position_] = result;
-  if ((member.flags & FLEXSC_ENTRY_SUM) != 0 && result >= 0 && ran_[position_]) {
+  const bool sums = (member.flags & FLEXSC_ENTRY_SUM) != 0 && ran_[position_];
+  // An error replaces the sum, and is no part of the next one.
+  if (sums && result >= 0 && results_[position_] >= 0) {
     results_[position_] += result;
   } else {
     results_[position_] = result;

@@ -55,7 +55,7 @@ class Chain {
     /// A result that is not the size that was asked for ends the chain. That is the third argument,
     /// of sendfile the fourth, of splice and copy_file_range the fifth.
     Member& end_on_short() { return mark(FLEXSC_ENTRY_END_ON_SHORT); }
-    /// Its result is the sum over all rounds; an error replaces the sum.
+    /// Its result is the sum over all rounds; an error replaces the sum, which begins anew.
     Member& sum() { return mark(FLEXSC_ENTRY_SUM); }
     /// An argument for later members: what this one returned last.
     [[nodiscard]] ResultOf result() const noexcept { return {position_}; }

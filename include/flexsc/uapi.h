@@ -104,10 +104,10 @@ enum flexsc_call_class {
  *   - _REPEAT, on the last entry only: when it has been executed and does not
  *     end the chain, the chain begins again at its head. Entries keep the
  *     result of the last round in which they ran, or with _SUM the sum of all
- *     their results that are not negative (an error replaces the sum). After
- *     FLEXSC_MAX_ROUNDS rounds the chain ends and its last entry's result is
- *     -ELOOP. A signal for the caller of a flush ends it between two rounds:
- *     the last entry's result is then -EINTR.
+ *     their results that are not negative. (An error replaces the sum, which
+ *     begins anew after it.) After FLEXSC_MAX_ROUNDS rounds the chain ends and
+ *     its last entry's result is -ELOOP. A signal for the caller of a flush
+ *     ends it between two rounds: the last entry's result is then -EINTR.
  *   - An entry that breaks a rule ends the chain with -EINVAL before any of its
  *     calls is made; the others complete with -ECANCELED. A chain cannot reach
  *     beyond its page.

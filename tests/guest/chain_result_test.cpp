@@ -185,6 +185,19 @@ TEST_P(ChainResult, NegativeResultsAreNotSummed) {
   EXPECT_EQ(results, (Results{-EBADF, 3, 3 * ::getppid()}));
 }
 
+// The first round finds nothing to read, later ones what the round before wrote.
+TEST_P(ChainResult, SumBeginsAnewAfterAnError) {
+  const Rig rig = make_rig();
+  const Pipe pipe = make_pipe(O_NONBLOCK);
+  const Fd three = memory_file("abc");
+  std::array<char, 4> buffer{};
+  char byte = 0;
+  EXPECT_EQ(run(rig, {call(SYS_read, pipe.reader.get(), buffer.data(), 4).with(kGoOn | kSum),
+                      call(SYS_write, pipe.writer.get(), "four", 4).with(kSum),
+                      call(SYS_read, three.get(), &byte, 1).with(kEndOnZero | kSum | kRepeat)}),
+            (Results{12, 16, 3}));
+}
+
 TEST_P(ChainResult, SingleEntryRepeats) {
   const Rig rig = make_rig();
   const Fd file = memory_file(varied(777));

@@ -121,6 +121,21 @@ TEST_P(ChainTest, CopiesAFileInRounds) {
   EXPECT_EQ(out.contents(), bytes);
 }
 
+TEST_P(ChainTest, SumBeginsAnewAfterAnError) {
+  const File three(pattern(3));
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(pipe2(pipe.data(), O_NONBLOCK | O_CLOEXEC), 0);
+  std::array<char, 4> buffer{};
+  char byte = 0;
+  Chain chain;
+  chain.add(SYS_read, pipe[0], buffer.data(), buffer.size()).go_on().sum();
+  chain.add(SYS_write, pipe[1], "four", 4).sum();
+  chain.add(SYS_read, three.fd, &byte, 1).end_on_zero().sum();
+  chain.repeat();
+  EXPECT_EQ(run(chain), (Results{12, 16, 3})) << "the first round finds nothing to read";
+  for (const int end : pipe) close(end);
+}
+
 TEST_P(ChainTest, EndsWhereACallFallsShort) {
   constexpr long kSize = 1000;
   for (const long asked : {kSize, kSize + 1}) {
