@@ -14,6 +14,35 @@
 
 #define NR_ARGS 6
 
+/* The call may make a descriptor that was open another file's. */
+static bool replaces_file(u32 nr)
+{
+	return nr == __NR_close || nr == __NR_dup2 || nr == __NR_dup3;
+}
+
+/*
+ * What follows from the rest of a member, whose arguments are loaded. It is plain
+ * if the table says so (FLEXSC_CALL_*), and never simple if it is the last one.
+ */
+void flexsc_op_call_judge(struct flexsc_op_call *member, bool last, u16 plain)
+{
+	long size;
+
+	member->size_at = flexsc_size_at(member->call.nr);
+	member->plain = member->traits & plain;
+	member->simple = member->plain && !last && !member->from &&
+			 !(member->flags & FLEXSC_ENTRY_SUM) &&
+			 !replaces_file(member->call.nr);
+	member->least = member->flags & FLEXSC_ENTRY_END_ON_ZERO ? 1 : 0;
+	member->span = LONG_MAX - member->least;
+	if (member->flags & FLEXSC_ENTRY_END_ON_SHORT) {
+		size = flexsc_size_asked(&member->call, member->size_at);
+		member->simple &= size > 0;
+		member->least = size;
+		member->span = 0;
+	}
+}
+
 /* Reads each field of an entry once, and checks them. */
 static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 		     s64 *deadline)
@@ -28,13 +57,11 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 	member->call.nr = (u32)head;
 	flexsc_args_read(&member->call.regs, entry);
 	member->flags = head >> 32;
-	member->from = 0;
-	member->ran = false;
-	member->result = -ECANCELED;
-	member->size_at = flexsc_size_at(member->call.nr);
+	member->from = head >> 48;
+	flexsc_op_call_ends(member, -ECANCELED);
 	member->traits = flexsc_call_traits(op->client->calls, member->call.nr);
-	member->plain = member->traits & (in_worker ? FLEXSC_CALL_HELPED :
-						      FLEXSC_CALL_FLUSHED);
+	flexsc_op_call_judge(member, last,
+			     in_worker ? FLEXSC_CALL_HELPED : FLEXSC_CALL_FLUSHED);
 
 	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
 		return -EINVAL;
@@ -48,7 +75,6 @@ static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
 			return -EINVAL;
 		*deadline = READ_ONCE(entry->result);
 	}
-	member->from = head >> 48;
 	for (i = 0; member->from >> i; i++) {
 		unsigned long from = *flexsc_argument(&member->call.regs, i);
 
@@ -85,7 +111,7 @@ int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline)
 		}
 	}
 	if (err)
-		op->calls[bad].result = err;
+		flexsc_op_call_ends(&op->calls[bad], err);
 	return err;
 }
 
@@ -103,7 +129,7 @@ static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
 		 * CANCEL reads the first one.
 		 */
 		WRITE_ONCE(*flexsc_argument(&member->call.regs, i),
-			   op->calls[member->position[i]].last);
+			   op->calls[member->position[i]].result);
 	} while (from);
 }
 
@@ -112,14 +138,10 @@ static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 {
 	op->made++;
 	op->limit.set = false;
-	member->last = result;
+	member->result = result;
 	/* An error replaces the sum, and is no part of the next one. */
-	if (member->flags & FLEXSC_ENTRY_SUM && result >= 0 && member->ran &&
-	    member->result >= 0)
-		member->result += result;
-	else
-		member->result = result;
-	member->ran = true;
+	member->sum = result < 0 || member->sum < 0 ? result :
+						      member->sum + result;
 }
 
 /*
@@ -129,7 +151,7 @@ static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 static void cut_off(struct flexsc_op *op, struct flexsc_op_call *member,
 		    long why)
 {
-	member->result = why;
+	flexsc_op_call_ends(member, why);
 	switch (why) {
 	case -FLEXSC_E_STOPPED:
 		flexsc_op_count(op, stopped);
@@ -232,12 +254,23 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 	return flexsc_exec_call(exec, &member->call, op);
 }
 
-static __always_inline long make_call(struct flexsc_exec *exec,
-				      struct flexsc_op *op,
-				      struct flexsc_op_call *member)
+/* What a plain call, which returned so, has come to. */
+static __always_inline long made_plain(struct flexsc_exec *exec,
+				       struct flexsc_op *op,
+				       struct flexsc_op_call *member, long result)
 {
-	long result;
+	/* See flexsc_dispatch(). */
+	if (unlikely(task_work_pending(current)))
+		static_call(fx_task_work_run)();
+	if (unlikely(flexsc_is_restart(result)))
+		return flexsc_exec_go_on(exec, &member->call, op, result);
+	return flexsc_op_result(op, member->call.nr, result);
+}
 
+/* A call that is not simple, or made by a worker. */
+static long make_call(struct flexsc_exec *exec, struct flexsc_op *op,
+		      struct flexsc_op_call *member)
+{
 	if (unlikely(READ_ONCE(op->end)))
 		return op->end;
 	if (exec->worker && unlikely(signal_pending(current)) &&
@@ -251,10 +284,37 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 		bind_results(op, member);
 	if (unlikely(!member->plain))
 		return make_other(exec, op, member);
-	result = flexsc_dispatch(&member->call, member->call.nr);
-	if (unlikely(flexsc_is_restart(result)))
-		return flexsc_exec_go_on(exec, &member->call, op, result);
-	return flexsc_op_result(op, member->call.nr, result);
+	return made_plain(exec, op, member,
+			  static_call(fx_x64_sys_call)(&member->call.regs,
+						       member->call.nr));
+}
+
+/*
+ * Makes calls as long as they are simple and go as usual: most of what FlexSC
+ * costs a chain that repeats is in here. Returns whether the call that it has
+ * come to was made too; then *result has to be looked at.
+ */
+static __always_inline bool make_simple(struct flexsc_op *op, long *result)
+{
+	struct task_struct *self = current;
+	unsigned int pos = op->pos;
+	struct flexsc_op_call *member = &op->calls[pos];
+	bool made = false;
+
+	/* The last one is not simple. */
+	while (member->simple && likely(!READ_ONCE(op->end))) {
+		*result = static_call(fx_x64_sys_call)(&member->call.regs,
+						       member->call.nr);
+		made = unlikely(task_work_pending(self)) ||
+		       unlikely(*result - member->least > member->span);
+		if (made)
+			break;
+		member->result = *result;
+		member++;
+		/* CANCEL reads pos: it is always a member's. */
+		WRITE_ONCE(op->pos, ++pos);
+	}
+	return made;
 }
 
 /*
@@ -264,13 +324,20 @@ static __always_inline long make_call(struct flexsc_exec *exec,
 void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 {
 	for (;;) {
-		struct flexsc_op_call *member = &op->calls[op->pos];
+		unsigned int first = op->pos;
+		struct flexsc_op_call *member;
+		bool made;
 		long result;
 		int why;
 
+		/* Workers have more to look at before a call. */
+		made = !exec->worker && make_simple(op, &result);
+		op->made += op->pos - first;
+		member = &op->calls[op->pos];
 		/* Computed once: the compiler would do it again at each use. */
 		OPTIMIZER_HIDE_VAR(member);
-		result = make_call(exec, op, member);
+		result = made ? made_plain(exec, op, member, result) :
+				make_call(exec, op, member);
 		if (unlikely(result < 0)) {
 			if (result == -FLEXSC_LATER)
 				return;

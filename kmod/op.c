@@ -96,9 +96,13 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 	if (op->timed)
 		hrtimer_cancel(&op->timer);
 	for (i = 0; i < op->nr_calls; i++) {
+		const struct flexsc_op_call *member = &op->calls[i];
+		long result = member->flags & FLEXSC_ENTRY_SUM ? member->sum :
+								 member->result;
+
 		trace_flexsc_complete(client, op->page, op->bit + i,
-				      op->calls[i].call.nr, op->calls[i].result);
-		WRITE_ONCE(entries[i].result, op->calls[i].result);
+				      member->call.nr, result);
+		WRITE_ONCE(entries[i].result, result);
 	}
 	flexsc_complete(client, op->page, op_bits(op));
 	count_made(op, mode);
@@ -238,7 +242,7 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	member->traits = flexsc_call_traits(exec->client->calls, exec->call.nr);
 	member->from = 0;
 	member->plain = false;
-	member->ran = false;
+	member->simple = false;
 	member->result = -ECANCELED;
 	op->file = file;
 	op->events = events;
@@ -268,14 +272,10 @@ struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int pag
 		struct flexsc_op_call *member = &op->calls[i];
 
 		member->call.nr = from->nr;
-		member->size_at = flexsc_size_at(from->nr);
 		member->flags = from->flags;
 		member->traits = flexsc_call_traits(client->calls, from->nr);
-		member->plain = member->traits & FLEXSC_CALL_HELPED;
 		member->from = from->from;
 		memcpy(member->position, from->position, sizeof(member->position));
-		member->ran = i < pos;
-		member->last = i < pos ? from->last : 0;
 		member->result = i < pos ? from->last : -ECANCELED;
 		if (i == pos) {
 			flexsc_args_copy(&member->call.regs, &exec->call.regs);
@@ -283,6 +283,8 @@ struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int pag
 		} else if (i > pos) {
 			flexsc_args_read(&member->call.regs, &entries[i]);
 		}
+		flexsc_op_call_judge(member, i + 1 == chain->n,
+				     FLEXSC_CALL_HELPED);
 	}
 	op->pos = pos;
 	op->made = pos;
@@ -414,7 +416,7 @@ void flexsc_ops_close(struct flexsc_client *client)
 		while ((op = flexsc_op_next(client, &group->pools[i], false))) {
 			if (op->file)
 				flexsc_op_unarm(op);
-			op->calls[op->pos].result = -FLEXSC_E_STOPPED;
+			flexsc_op_call_ends(&op->calls[op->pos], -FLEXSC_E_STOPPED);
 			flexsc_op_count(op, stopped);
 			flexsc_op_publish(op, FLEXSC_BY_WORKER);
 		}

@@ -73,9 +73,15 @@ struct flexsc_op_call {
 	u8 position[6]; /* whose results */
 	u8 size_at;     /* the register that says how much it is asked for */
 	bool plain;     /* may be made without a further look */
-	bool ran;
-	long last;   /* its last result */
-	long result; /* what the entry will get */
+	/*
+	 * Plain, and all that there is to do with a result from least to
+	 * least + span is to keep it and to go on with the next member.
+	 */
+	bool simple;
+	u64 least;
+	u64 span;
+	long result; /* the last one */
+	long sum;    /* with FLEXSC_ENTRY_SUM: what the entry will get instead */
 };
 
 struct flexsc_op {
@@ -129,6 +135,13 @@ struct flexsc_quick_chain {
 	struct flexsc_quick_call calls[FLEXSC_PAGE_ENTRIES];
 };
 
+/* What the entry gets, unless the call is made again. */
+static inline void flexsc_op_call_ends(struct flexsc_op_call *member, long result)
+{
+	member->result = result;
+	member->sum = result;
+}
+
 /* Of an operation: of its client and its pool. */
 #define flexsc_op_count(op, counter)                                    \
 	do {                                                            \
@@ -173,6 +186,7 @@ bool flexsc_looked_chain(struct flexsc_exec *exec, unsigned int page,
 
 /* chain.c */
 int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
+void flexsc_op_call_judge(struct flexsc_op_call *member, bool last, u16 plain);
 void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op);
 void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op);
 
