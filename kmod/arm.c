@@ -50,7 +50,7 @@ static int op_wake(struct wait_queue_entry *entry, unsigned int mode, int sync,
 	bool taken;
 
 	/* No events: the file does not say which. */
-	if (events && !(events & (op->events | FLEXSC_EVENTS_ALWAYS | POLLFREE)))
+	if (events && !(events & (op->need.events | FLEXSC_EVENTS_ALWAYS | POLLFREE)))
 		return 0;
 	/* To take it out of this queue, its owner needs the lock we are under. */
 	taken = op_fire(op);
@@ -110,7 +110,7 @@ static void op_queue(struct file *file, struct wait_queue_head *head,
 static bool waits_exclusively(const struct flexsc_op *op)
 {
 	const struct flexsc_op_call *member = &op->calls[op->pos];
-	const struct socket *sock = sock_from_file(op->file);
+	const struct socket *sock = sock_from_file(op->need.file);
 
 	if (!sock || !sock->sk || !(member->traits & FLEXSC_CALL_IN))
 		return false;
@@ -127,7 +127,7 @@ static bool waits_exclusively(const struct flexsc_op *op)
  */
 void flexsc_op_pass_on(const struct flexsc_op *op)
 {
-	const struct socket *sock = sock_from_file(op->file);
+	const struct socket *sock = sock_from_file(op->need.file);
 	struct socket_wq *queue;
 
 	if (!op->exclusive || !op->woken || !sock->sk)
@@ -135,7 +135,7 @@ void flexsc_op_pass_on(const struct flexsc_op *op)
 	rcu_read_lock();
 	queue = rcu_dereference(sock->sk->sk_wq);
 	if (skwq_has_sleeper(queue))
-		wake_up_interruptible_poll(&queue->wait, op->events);
+		wake_up_interruptible_poll(&queue->wait, op->need.events);
 	rcu_read_unlock();
 }
 
@@ -144,7 +144,7 @@ void flexsc_op_unarm(struct flexsc_op *op)
 {
 	unsigned int i;
 
-	if (op->limit.set)
+	if (op->need.limited)
 		fx_timer_delete_sync(&op->limit_timer);
 	for (i = 0; i < op->nr_waits; i++) {
 		struct flexsc_op_wait *wait = &op->waits[i];
@@ -165,7 +165,7 @@ void flexsc_op_unarm(struct flexsc_op *op)
 	op->nr_waits = 0;
 }
 
-/* Lets an operation of the caller wait for op->events of op->file. */
+/* Lets an operation of the caller wait for op->need.events of op->need.file. */
 enum flexsc_armed flexsc_op_arm(struct flexsc_op *op)
 {
 	struct flexsc_client *client = op->client;
@@ -179,16 +179,16 @@ enum flexsc_armed flexsc_op_arm(struct flexsc_op *op)
 	op->state = FLEXSC_OP_ARMING;
 	raw_spin_unlock_irq(&client->ops_lock);
 
-	if (op->limit.set) {
+	if (op->need.limited) {
 		timer_setup(&op->limit_timer, op_limit, 0);
-		mod_timer(&op->limit_timer, op->limit.at);
+		mod_timer(&op->limit_timer, op->need.until);
 	}
 	init_poll_funcptr(&op->table, op_queue);
-	op->table._key = op->events | FLEXSC_EVENTS_ALWAYS;
-	mask = vfs_poll(op->file, &op->table);
+	op->table._key = op->need.events | FLEXSC_EVENTS_ALWAYS;
+	mask = vfs_poll(op->need.file, &op->table);
 
 	raw_spin_lock_irq(&client->ops_lock);
-	if (mask & (op->events | FLEXSC_EVENTS_ALWAYS) ||
+	if (mask & (op->need.events | FLEXSC_EVENTS_ALWAYS) ||
 	    op->state == FLEXSC_OP_FIRED || op->end) {
 		how = FLEXSC_READY;
 	} else if (!op->nr_waits || op->unarmable || client->closed) {

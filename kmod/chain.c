@@ -6,114 +6,13 @@
  */
 #include <linux/sched/signal.h>
 
+#include "chain.h"
 #include "flexsc.h"
+#include "look.h"
 #include "op.h"
 
 /* A worker goes on to other entries after so many rounds of one chain. */
 #define ROUNDS_AT_A_TIME 64
-
-#define NR_ARGS 6
-
-/* The call may make a descriptor that was open another file's. */
-static bool replaces_file(u32 nr)
-{
-	return nr == __NR_close || nr == __NR_dup2 || nr == __NR_dup3;
-}
-
-/*
- * What follows from the rest of a member, whose arguments are loaded. It is plain
- * if the table says so (FLEXSC_CALL_*), and never simple if it is the last one.
- */
-void flexsc_op_call_judge(struct flexsc_op_call *member, bool last, u16 plain)
-{
-	long size;
-
-	member->size_at = flexsc_size_at(member->call.nr);
-	member->plain = member->traits & plain;
-	member->simple = member->plain && !last && !member->from &&
-			 !(member->flags & FLEXSC_ENTRY_SUM) &&
-			 !replaces_file(member->call.nr);
-	member->least = member->flags & FLEXSC_ENTRY_END_ON_ZERO ? 1 : 0;
-	member->span = LONG_MAX - member->least;
-	if (member->flags & FLEXSC_ENTRY_END_ON_SHORT) {
-		size = flexsc_size_asked(&member->call, member->size_at);
-		member->simple &= size > 0;
-		member->least = size;
-		member->span = 0;
-	}
-}
-
-/* Reads each field of an entry once, and checks them. */
-static int read_call(struct flexsc_op *op, unsigned int pos, bool in_worker,
-		     s64 *deadline)
-{
-	const struct flexsc_entry *entry =
-		&op->client->pages[op->page][op->bit + pos];
-	struct flexsc_op_call *member = &op->calls[pos];
-	bool last = pos + 1 == op->nr_calls;
-	u64 head = flexsc_head_read(entry);
-	unsigned int i;
-
-	member->call.nr = (u32)head;
-	flexsc_args_read(&member->call.regs, entry);
-	member->flags = head >> 32;
-	member->from = head >> 48;
-	flexsc_op_call_ends(member, -ECANCELED);
-	member->traits = flexsc_call_traits(op->client->calls, member->call.nr);
-	flexsc_op_call_judge(member, last,
-			     in_worker ? FLEXSC_CALL_HELPED : FLEXSC_CALL_FLUSHED);
-
-	if (member->flags & ~FLEXSC_ENTRY_FLAGS || head >> (48 + NR_ARGS))
-		return -EINVAL;
-	/* What the length was taken from may have changed since. */
-	if (last == !!(member->flags & FLEXSC_ENTRY_LINK))
-		return -EINVAL;
-	if (unlikely(member->flags & FLEXSC_ENTRY_REPEAT) && !last)
-		return -EINVAL;
-	if (unlikely(member->flags & FLEXSC_ENTRY_DEADLINE)) {
-		if (pos)
-			return -EINVAL;
-		*deadline = READ_ONCE(entry->result);
-	}
-	for (i = 0; member->from >> i; i++) {
-		unsigned long from = *flexsc_argument(&member->call.regs, i);
-
-		if (!(member->from & (1 << i)))
-			continue;
-		if (from >= pos)
-			return -EINVAL;
-		member->position[i] = array_index_nospec(from, pos);
-	}
-	if (likely((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_WORKER))
-		return 0;
-	/* Arguments that are results are judged when they are there. */
-	if ((member->traits & FLEXSC_CLASS_MASK) == FLEXSC_CLASS_ARGS &&
-	    member->from)
-		return 0;
-	return flexsc_policy_check(&member->call, member->traits, in_worker);
-}
-
-/*
- * Copies the entries of op, which knows its place and how many there are. The
- * one that is at fault gets the error as its result.
- */
-int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline)
-{
-	unsigned int pos, bad = 0;
-	int err = 0;
-
-	for (pos = 0; pos < op->nr_calls; pos++) {
-		int ret = read_call(op, pos, in_worker, deadline);
-
-		if (ret && !err) {
-			err = ret;
-			bad = pos;
-		}
-	}
-	if (err)
-		flexsc_op_call_ends(&op->calls[bad], err);
-	return err;
-}
 
 /* Puts results into the place of arguments. */
 static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
@@ -136,9 +35,10 @@ static void bind_results(struct flexsc_op *op, struct flexsc_op_call *member)
 static void record(struct flexsc_op *op, struct flexsc_op_call *member,
 		   long result)
 {
-	op->made++;
-	op->limit.set = false;
+	op->need.limited = false;
 	member->result = result;
+	if (likely(!(member->flags & FLEXSC_ENTRY_SUM)))
+		return;
 	/* An error replaces the sum, and is no part of the next one. */
 	member->sum = result < 0 || member->sum < 0 ? result :
 						      member->sum + result;
@@ -198,18 +98,17 @@ static bool gives_way(struct flexsc_exec *exec, struct flexsc_op *op)
  * make one that could wait. Also returns -FLEXSC_LATER, after which the
  * operation is not ours any more.
  */
-static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
-			 struct flexsc_op_call *member)
+static noinline long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
+				  struct flexsc_op_call *member)
 {
 	long ret;
 
 	for (;;) {
-		ret = flexsc_look(exec, &member->call, member->traits,
-				  &op->file, &op->events, &op->limit);
+		ret = flexsc_look_anew(exec, &member->call, member->traits, &op->need);
 		if (!ret) {
 			ret = flexsc_exec_call(exec, &member->call, op);
 			/* Interrupted by itself: look again, and wait. */
-			if (flexsc_exec_settle(exec, &ret))
+			if (flexsc_exec_settle(exec, ret))
 				continue;
 			return ret;
 		}
@@ -232,7 +131,22 @@ static long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op,
 	}
 }
 
-/* A call that is not plain. */
+/* The same; an earlier look may have been enough. */
+static __always_inline long make_looked_at(struct flexsc_exec *exec,
+					   struct flexsc_op *op,
+					   struct flexsc_op_call *member)
+{
+	long ret;
+
+	if (flexsc_was_seen(exec, &member->call)) {
+		ret = flexsc_exec_call(exec, &member->call, op);
+		if (!flexsc_exec_settle(exec, ret))
+			return ret;
+	}
+	return make_waiting(exec, op, member);
+}
+
+/* A call that is not plain, and not one to be looked at for its file. */
 static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 		       struct flexsc_op_call *member)
 {
@@ -247,29 +161,18 @@ static long make_other(struct flexsc_exec *exec, struct flexsc_op *op,
 	}
 	if (exec->mode == FLEXSC_BY_FLUSH)
 		return flexsc_exec_call(exec, &member->call, op);
-	if (member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT | FLEXSC_CALL_SLEEPS))
+	if (member->traits & FLEXSC_CALL_SLEEPS)
 		return make_waiting(exec, op, member);
+	flexsc_forget(exec); /* as below */
 	if (!exec->worker && member->traits & FLEXSC_CALL_WORKED)
 		return flexsc_exec_open(exec, &member->call, op);
 	return flexsc_exec_call(exec, &member->call, op);
 }
 
-/* What a plain call, which returned so, has come to. */
-static __always_inline long made_plain(struct flexsc_exec *exec,
-				       struct flexsc_op *op,
-				       struct flexsc_op_call *member, long result)
-{
-	/* See flexsc_dispatch(). */
-	if (unlikely(task_work_pending(current)))
-		static_call(fx_task_work_run)();
-	if (unlikely(flexsc_is_restart(result)))
-		return flexsc_exec_go_on(exec, &member->call, op, result);
-	return flexsc_op_result(op, member->call.nr, result);
-}
-
 /* A call that is not simple, or made by a worker. */
-static long make_call(struct flexsc_exec *exec, struct flexsc_op *op,
-		      struct flexsc_op_call *member)
+static __always_inline long make_call(struct flexsc_exec *exec,
+				      struct flexsc_op *op,
+				      struct flexsc_op_call *member)
 {
 	if (unlikely(READ_ONCE(op->end)))
 		return op->end;
@@ -277,44 +180,57 @@ static long make_call(struct flexsc_exec *exec, struct flexsc_op *op,
 	    flexsc_exec_resume(exec))
 		return -FLEXSC_E_STOPPED;
 	/* The call before may have slept for long since the claim was judged. */
-	if (exec->worker && op->made &&
+	if (exec->worker && flexsc_op_made(op) &&
 	    !flexsc_identity_holds(op->client->group))
 		return -FLEXSC_E_STOPPED;
 	if (member->from)
 		bind_results(op, member);
-	if (unlikely(!member->plain))
+	if (likely(member->looked_at))
+		return make_looked_at(exec, op, member);
+	if (!member->plain)
 		return make_other(exec, op, member);
-	return made_plain(exec, op, member,
-			  static_call(fx_x64_sys_call)(&member->call.regs,
-						       member->call.nr));
+	/* It may make a descriptor another file's. */
+	flexsc_forget(exec);
+	return flexsc_exec_call(exec, &member->call, op);
 }
 
 /*
  * Makes calls as long as they are simple and go as usual: most of what FlexSC
  * costs a chain that repeats is in here. Returns whether the call that it has
- * come to was made too; then *result has to be looked at.
+ * come to was made too; what that returned has to be looked at then.
  */
-static __always_inline bool make_simple(struct flexsc_op *op, long *result)
+static __always_inline bool make_simple(struct flexsc_op *op,
+					struct flexsc_op_call **at)
 {
 	struct task_struct *self = current;
+	struct flexsc_op_call *member = *at;
 	unsigned int pos = op->pos;
-	struct flexsc_op_call *member = &op->calls[pos];
 	bool made = false;
 
-	/* The last one is not simple. */
+	/* Never the last one: CANCEL reads pos, so it is always a member's. */
 	while (member->simple && likely(!READ_ONCE(op->end))) {
-		*result = static_call(fx_x64_sys_call)(&member->call.regs,
-						       member->call.nr);
-		made = unlikely(task_work_pending(self)) ||
-		       unlikely(*result - member->least > member->span);
-		if (made)
+		member->result = static_call(fx_x64_sys_call)(&member->call.regs,
+							      member->call.nr);
+		if (unlikely(task_work_pending(self)) ||
+		    unlikely(member->result - member->least > member->span)) {
+			made = true;
 			break;
-		member->result = *result;
+		}
 		member++;
-		/* CANCEL reads pos: it is always a member's. */
 		WRITE_ONCE(op->pos, ++pos);
 	}
+	*at = member;
 	return made;
+}
+
+/* What the call that make_simple() has made comes to. */
+static noinline long go_on_simple(struct flexsc_exec *exec, struct flexsc_op *op,
+				  struct flexsc_op_call *member)
+{
+	/* See flexsc_dispatch(). */
+	if (task_work_pending(current))
+		static_call(fx_task_work_run)();
+	return flexsc_exec_made(exec, &member->call, op, member->result);
 }
 
 /*
@@ -323,21 +239,20 @@ static __always_inline bool make_simple(struct flexsc_op *op, long *result)
  */
 void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 {
+	struct flexsc_op_call *member = &op->calls[op->pos];
+	bool last = false;
+
+	flexsc_forget(exec);
 	for (;;) {
-		unsigned int first = op->pos;
-		struct flexsc_op_call *member;
-		bool made;
 		long result;
+		bool made;
 		int why;
 
 		/* Workers have more to look at before a call. */
-		made = !exec->worker && make_simple(op, &result);
-		op->made += op->pos - first;
-		member = &op->calls[op->pos];
-		/* Computed once: the compiler would do it again at each use. */
-		OPTIMIZER_HIDE_VAR(member);
-		result = made ? made_plain(exec, op, member, result) :
-				make_call(exec, op, member);
+		made = member->simple && !exec->worker &&
+		       make_simple(op, &member);
+		result = unlikely(made) ? go_on_simple(exec, op, member) :
+					  make_call(exec, op, member);
 		if (unlikely(result < 0)) {
 			if (result == -FLEXSC_LATER)
 				return;
@@ -357,15 +272,18 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 				exec->stop = true;
 		}
 		record(op, member, result);
-		if (flexsc_ends_chain(member->flags, result, &member->call,
-				      member->size_at))
+		last = flexsc_ends_chain(member->flags, result, &member->call,
+					 member->size_at);
+		if (last)
 			break;
 		/* CANCEL reads pos: it is always a member's. */
-		if (op->pos + 1 < op->nr_calls) {
+		if (member->flags & FLEXSC_ENTRY_LINK) {
 			WRITE_ONCE(op->pos, op->pos + 1);
+			member++;
 			continue;
 		}
-		if (!(member->flags & FLEXSC_ENTRY_REPEAT))
+		last = !(member->flags & FLEXSC_ENTRY_REPEAT);
+		if (last)
 			break;
 		WRITE_ONCE(op->pos, 0);
 		why = next_round(exec, op);
@@ -377,6 +295,7 @@ void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op)
 			flexsc_op_push(op, false);
 			return;
 		}
+		member = op->calls;
 	}
-	flexsc_op_publish(op, exec->mode);
+	flexsc_op_publish(op, exec->mode, flexsc_op_made(op) + last);
 }

@@ -10,6 +10,7 @@
 #include "compat.h"
 #include "exec.h"
 #include "flexsc.h"
+#include "look.h"
 #include "op.h"
 #include "resolve.h"
 #include "trace.h"
@@ -261,29 +262,21 @@ long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
 	return op ? flexsc_op_result(op, nr, ret) : ret;
 }
 
-/* Makes a call; as above. */
-long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
-		      struct flexsc_op *op)
-{
-	return flexsc_exec_go_on(exec, call, op,
-				 flexsc_dispatch(call, call->nr));
-}
-
 /*
  * Looks, and makes the executor's call, which is none of an operation, if that
  * says so. Returns what either said, see flexsc_look().
  */
-long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits, struct file **file,
-			__poll_t *events, struct flexsc_limit *limit)
+long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits,
+			struct flexsc_need *need)
 {
 	long ret;
 
 	do {
-		ret = flexsc_look(exec, &exec->call, traits, file, events, limit);
+		ret = flexsc_look(exec, &exec->call, traits, need);
 		if (!ret)
 			ret = flexsc_exec_call(exec, &exec->call, NULL);
 		/* Interrupted by itself: it looks again, and waits. */
-	} while (flexsc_exec_settle(exec, &ret));
+	} while (flexsc_exec_settle(exec, ret));
 	return ret;
 }
 
@@ -298,24 +291,22 @@ long flexsc_exec_open(struct flexsc_exec *exec, struct flexsc_call *call,
 
 	exec->interrupt = true;
 	ret = flexsc_exec_call(exec, call, op);
-	return flexsc_exec_settle(exec, &ret) ? -FLEXSC_LEAVE : ret;
+	return flexsc_exec_settle(exec, ret) ? -FLEXSC_LEAVE : ret;
 }
 
 /*
- * After a call that was to be interrupted if it sleeps, and ended with *ret.
- * The flag that interrupts is taken away again. Returns whether the call was
- * interrupted before it had any effect.
+ * The call that ended with ret was interrupted because it slept. Takes the flag
+ * away that did it; see flexsc_exec_settle().
  */
-bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret)
+bool flexsc_exec_interrupted(struct flexsc_exec *exec, long ret)
 {
-	exec->interrupt = false;
-	if (likely(!exec->interrupted))
-		return false;
 	exec->interrupted = false;
+	/* What it counted on was not there. */
+	flexsc_forget(exec);
 	clear_notify_signal();
 	/* It may have stood for task work too. */
 	if (task_work_pending(current))
 		static_call(fx_task_work_run)();
 	/* Again, a socket with a time limit says EINTR. */
-	return *ret == -FLEXSC_WAITS || *ret == -EINTR;
+	return ret == -FLEXSC_WAITS || ret == -EINTR;
 }

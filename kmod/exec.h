@@ -15,6 +15,16 @@ struct flexsc_call {
 	struct pt_regs regs;
 };
 
+/*
+ * What an earlier look, and the calls since, have left in the socket of a
+ * descriptor, for further calls of the same chain.
+ */
+struct flexsc_seen {
+	u64 fd;
+	unsigned int to_receive; /* datagrams */
+	size_t to_send;          /* bytes */
+};
+
 /* Who executes calls. */
 enum flexsc_mode {
 	FLEXSC_BY_WORKER,
@@ -65,12 +75,7 @@ struct flexsc_exec {
 	u16 page;
 	u16 bit; /* FLEXSC_PAGE_ENTRIES: an operation runs */
 
-	/*
-	 * Room that the look for the last call, and that call, have left in the
-	 * socket of this descriptor; for the next call of the same chain.
-	 */
-	size_t room;
-	u64 room_in;
+	struct flexsc_seen seen;
 
 	u64 nr_claims; /* the last in_call; read by CANCEL */
 	struct preempt_notifier notifier;
@@ -145,6 +150,13 @@ void flexsc_serve_claim(struct flexsc_exec *exec, struct flexsc_client *client,
 static inline u64 flexsc_call_id(u64 in_call, unsigned int bit)
 {
 	return in_call * (FLEXSC_PAGE_ENTRIES + 1) + bit;
+}
+
+/* What was seen of a socket may not be so any more. */
+static inline void flexsc_forget(struct flexsc_exec *exec)
+{
+	exec->seen.to_receive = 0;
+	exec->seen.to_send = 0;
 }
 
 /* policy.c */

@@ -13,6 +13,7 @@
 #include <linux/sched/clock.h>
 #include <linux/sched/signal.h>
 
+#include "chain.h"
 #include "exec.h"
 #include "flexsc.h"
 #include "op.h"
@@ -35,15 +36,14 @@ static long give_back(struct flexsc_exec *exec)
 /* A plain call that may wait for its file, or sleep. */
 static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 {
-	struct flexsc_limit limit = {};
-	struct file *file = NULL;
+	struct flexsc_need need = {};
 	struct flexsc_op *op;
-	__poll_t events;
 	long ret;
 
-	ret = flexsc_exec_looked(exec, traits, &file, &events, &limit);
+	flexsc_forget(exec);
+	ret = flexsc_exec_looked(exec, traits, &need);
 	if (ret == -FLEXSC_WAITS) {
-		op = flexsc_op_single(exec, file, events, limit);
+		op = flexsc_op_single(exec, &need);
 		if (op) {
 			flexsc_op_listed(exec, op);
 			if (flexsc_op_arm(op) != FLEXSC_ARMED)
@@ -51,7 +51,7 @@ static long serve_waiting(struct flexsc_exec *exec, u16 traits)
 			return -FLEXSC_LATER;
 		}
 		/* No memory to wait: the call itself does. */
-		fput(file);
+		fput(need.file);
 		if (exec->worker)
 			return flexsc_exec_call(exec, &exec->call, NULL);
 		ret = -FLEXSC_LEAVE;

@@ -7,6 +7,7 @@
 #include <linux/bitops.h>
 #include <linux/sched/signal.h>
 
+#include "chain.h"
 #include "compat.h"
 #include "flexsc.h"
 #include "op.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Looking before a call that could wait for its file: whether it would, for what
- * and how long. arm.c lets it wait then.
+ * and how long. arm.c lets it wait then. (glance.c comes first.)
  *
  * Only calls that wait for nothing but that are treated so; for all others the
  * rule is: make the call, and let the one that sleeps be noticed (exec.c).
@@ -12,15 +12,14 @@
 #include <linux/poll.h>
 #include <linux/signalfd.h>
 #include <linux/socket.h>
-#include <linux/udp.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <net/sock.h>
-#include <net/tcp.h>
 #include <asm/unistd.h>
 
 #include "exec.h"
 #include "flexsc.h"
+#include "look.h"
 #include "op.h"
 
 #define EVENTS_IN (EPOLLIN | EPOLLRDNORM)
@@ -64,44 +63,11 @@ static bool socket_never_waits(const struct flexsc_call *call, u16 traits,
 	return message_flags(call) & (MSG_DONTWAIT | MSG_OOB | MSG_ERRQUEUE);
 }
 
-/* As sk_stream_is_writeable(), whose calls of the protocol are indirect. */
-static bool tcp_writeable(const struct sock *sk)
-{
-	const struct tcp_sock *tcp = tcp_sk(sk);
-	u64 unsent = READ_ONCE(tcp->write_seq) - READ_ONCE(tcp->snd_nxt);
-
-	return sk_stream_wspace(sk) >= sk_stream_min_wspace(sk) &&
-	       unsent * 2 < tcp_notsent_lowat(tcp);
-}
-
-/*
- * What poll would say of a TCP socket in its usual state, at a tenth of the
- * price: 1 if it is ready, 0 if it is not, -1 if poll has to be asked. As in
- * tcp_poll(), what is read without the socket's lock is true or was a moment ago.
- */
-static int tcp_ready(u16 traits, const struct sock *sk)
-{
-	const struct tcp_sock *tcp = tcp_sk(sk);
-	const struct proto *layer = READ_ONCE(sk->sk_prot);
-
-	/* One that has further layers (TLS, BPF) has other functions too. */
-	if (!sk_is_tcp(sk) || layer->sendmsg != tcp_sendmsg || layer->sock_is_readable)
-		return -1;
-	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED ||
-	    READ_ONCE(sk->sk_shutdown) || READ_ONCE(sk->sk_err))
-		return -1;
-	if (traits & FLEXSC_CALL_OUT) /* poll asks for a wake-up too */
-		return tcp_writeable(sk) ? 1 : -1;
-	if (READ_ONCE(sk->sk_rcvlowat) > 1 || READ_ONCE(tcp->urg_data))
-		return -1;
-	return READ_ONCE(tcp->rcv_nxt) != READ_ONCE(tcp->copied_seq);
-}
-
 /* Whether the file is ready for *events, which are those of the call. */
 static __always_inline bool is_ready(u16 traits, struct file *file,
 				     const struct socket *sock, __poll_t *events)
 {
-	int ready = sock ? tcp_ready(traits, sock->sk) : -1;
+	int ready = sock ? flexsc_tcp_ready(traits, sock->sk) : -1;
 
 	*events = traits & FLEXSC_CALL_IN ? EVENTS_IN : EVENTS_OUT;
 	if (ready >= 0)
@@ -117,12 +83,12 @@ static long socket_timeout(u16 traits, const struct socket *sock)
 }
 
 /* Begins to count a time limit, or finds that it is over. */
-static bool is_over(struct flexsc_limit *limit, long timeout)
+static bool is_over(struct flexsc_need *need, long timeout)
 {
-	if (limit->set)
-		return time_after_eq(jiffies, limit->at);
-	limit->set = timeout != MAX_SCHEDULE_TIMEOUT;
-	limit->at = jiffies + timeout;
+	if (need->limited)
+		return time_after_eq(jiffies, need->until);
+	need->limited = timeout != MAX_SCHEDULE_TIMEOUT;
+	need->until = jiffies + timeout;
 	return false;
 }
 
@@ -261,12 +227,6 @@ static size_t bytes_to_write(const struct flexsc_call *call)
 	}
 }
 
-/* Bytes that can be sent at once. Buffers take at most twice the data. */
-static size_t room_to_send(const struct sock *sk)
-{
-	return max(0, (READ_ONCE(sk->sk_sndbuf) - READ_ONCE(sk->sk_wmem_queued)) / 2);
-}
-
 /*
  * Whether a call that found its file ready may still wait in the middle: a
  * write that does not fit, or a read that insists on all of its bytes.
@@ -282,108 +242,33 @@ static bool may_wait_midway(const struct flexsc_call *call, u16 traits,
 	if (S_ISFIFO(file_inode(file)->i_mode))
 		return bytes > PIPE_BUF;
 	if (sock && sock->type == SOCK_STREAM)
-		return bytes > room_to_send(sock->sk);
+		return bytes > flexsc_room_to_send(sock->sk);
 	return sock && bytes == SIZE_MAX;
 }
 
-static bool is_udp(const struct sock *sk)
-{
-	return sk->sk_type == SOCK_DGRAM && sk->sk_protocol == IPPROTO_UDP &&
-	       (sk->sk_family == AF_INET || sk->sk_family == AF_INET6);
-}
-
 /*
- * Whether the call is one of those that servers make most, on a socket that is
- * ready for all of it: for these the answer comes the short way.
+ * What flexsc_look() says of a call on found, whose reference it gets, and which
+ * is this socket, or none.
  */
-static bool goes_through(struct flexsc_exec *exec, const struct flexsc_call *call,
-			 u16 traits, const struct file *file,
-			 const struct socket *sock)
-{
-	const struct pt_regs *regs = &call->regs;
-	size_t size, room;
-
-	switch (call->nr) {
-	case __NR_recvfrom:
-		if (regs->r10 || file->f_flags & O_NONBLOCK)
-			return false;
-		if (is_udp(sock->sk))
-			return !skb_queue_empty_lockless(&sock->sk->sk_receive_queue) ||
-			       !skb_queue_empty_lockless(&udp_sk(sock->sk)->reader_queue);
-		return tcp_ready(traits, sock->sk) > 0;
-	case __NR_sendto:
-		if (regs->r10 & ~(u64)(MSG_NOSIGNAL | MSG_MORE))
-			return false;
-		if (is_udp(sock->sk))
-			return sock_writeable(sock->sk) &&
-			       regs->dx <= READ_ONCE(sock->sk->sk_sndbuf) / 4;
-		size = regs->dx;
-		break;
-	case __NR_sendfile:
-		size = regs->r10;
-		break;
-	default:
-		return false;
-	}
-	if (tcp_ready(traits, sock->sk) <= 0)
-		return false;
-	room = room_to_send(sock->sk);
-	if (size > room)
-		return false;
-	exec->room = room - size;
-	exec->room_in = regs->di;
-	return true;
-}
-
-/*
- * Looks before a call that could wait. 0: make it. -FLEXSC_WAITS: its file is
- * not ready; *file gets a reference, *events and *limit say for what and how
- * long to wait. -EAGAIN: for a socket, it has waited as long as it may.
- * -FLEXSC_LEAVE: the executor is a helper and the call may sleep.
- */
-long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u16 traits, struct file **file, __poll_t *events,
-		 struct flexsc_limit *limit)
+long flexsc_look_closely(struct flexsc_exec *exec, const struct flexsc_call *call,
+			 u16 traits, struct flexsc_need *need,
+			 struct file *found, struct socket *sock)
 {
 	bool helper = exec->mode == FLEXSC_BY_HELPER;
-	struct file *found, *before = *file;
-	struct socket *sock;
 	long timeout, ret = 0;
 
-	if (traits & FLEXSC_CALL_SLEEPS)
-		return helper && flexsc_policy_sleeps(call) ? -FLEXSC_LEAVE : 0;
-	found = fget(call->regs.di);
-	if (before) {
-		/* The descriptor may be another file's since it began to wait. */
-		fput(before);
-		*file = NULL;
-		if (found != before) {
-			if (found)
-				fput(found);
-			return -EBADF;
-		}
-	}
-	if (!found)
-		return 0;
-	sock = sock_from_file(found);
-	if (sock && !sock->sk)
-		sock = NULL;
-	if (sock && likely(goes_through(exec, call, traits, found, sock))) {
-		exec->interrupt = traits & FLEXSC_CALL_IN;
-		goto out;
-	}
 	if (!waits_for_readiness(call, traits, found, sock))
 		goto out;
-	if (!is_ready(traits, found, sock, events)) {
+	if (!is_ready(traits, found, sock, &need->events)) {
 		timeout = sock ? socket_timeout(traits, sock) :
 				 MAX_SCHEDULE_TIMEOUT;
 		if (!timeout) /* the call does not wait */
 			goto out;
-		if (is_over(limit, timeout)) {
+		if (is_over(need, timeout)) {
 			ret = -EAGAIN;
 			goto out;
 		}
-		*file = found;
+		need->file = found;
 		return -FLEXSC_WAITS;
 	}
 	if (may_wait_midway(call, traits, found, sock))

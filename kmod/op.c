@@ -7,6 +7,7 @@
 #include <linux/file.h>
 #include <linux/sched/signal.h>
 
+#include "chain.h"
 #include "flexsc.h"
 #include "op.h"
 #include "trace.h"
@@ -60,32 +61,34 @@ void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op)
 	raw_spin_unlock_irq(&client->ops_lock);
 }
 
-static void count_made(const struct flexsc_op *op, enum flexsc_mode mode)
+static void count_made(const struct flexsc_op *op, enum flexsc_mode mode,
+		       unsigned int made)
 {
 	switch (mode) {
 	case FLEXSC_BY_WORKER:
-		flexsc_count_add(op->client, executed, op->made);
-		flexsc_count_add(op->pool, executed, op->made);
+		flexsc_count_add(op->client, executed, made);
+		flexsc_count_add(op->pool, executed, made);
 		break;
 	case FLEXSC_BY_HELPER:
-		flexsc_count_add(op->client, helped, op->made);
-		flexsc_count_add(op->pool, helped, op->made);
+		flexsc_count_add(op->client, helped, made);
+		flexsc_count_add(op->pool, helped, made);
 		break;
 	case FLEXSC_BY_FLUSH:
-		flexsc_count_add(op->client, flushed, op->made);
+		flexsc_count_add(op->client, flushed, made);
 		break;
 	}
 }
 
 /*
  * Completes all entries of an operation that the caller, an executor of this
- * kind, owns, and frees it.
+ * kind, owns, and frees it. So many calls were made.
  */
-void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
+void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode,
+		       unsigned int made)
 {
 	struct flexsc_client *client = op->client;
 	struct flexsc_entry *entries = &client->pages[op->page][op->bit];
-	struct file *file = op->file;
+	struct file *file = op->need.file;
 	bool kept;
 	unsigned int i;
 	int end;
@@ -105,7 +108,7 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode)
 		WRITE_ONCE(entries[i].result, result);
 	}
 	flexsc_complete(client, op->page, op_bits(op));
-	count_made(op, mode);
+	count_made(op, mode, made);
 
 	/* CANCEL finds it here until it is complete. */
 	raw_spin_lock_irq(&client->ops_lock);
@@ -206,7 +209,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		flexsc_op_listed(exec, op);
 	if (err) {
 		flexsc_op_count(op, refused);
-		flexsc_op_publish(op, exec->mode);
+		flexsc_op_publish(op, exec->mode, 0);
 		return;
 	}
 	if (op->calls[0].flags & FLEXSC_ENTRY_DEADLINE) {
@@ -223,10 +226,10 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 
 /*
  * Makes an operation of the plain call that the executor has read, to wait for
- * file, whose reference it takes over.
+ * need, whose reference to a file it takes over.
  */
-struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
-				   __poll_t events, struct flexsc_limit limit)
+struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec,
+				   const struct flexsc_need *need)
 {
 	struct flexsc_op_call *member;
 	struct flexsc_op *op;
@@ -242,11 +245,10 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
 	member->traits = flexsc_call_traits(exec->client->calls, exec->call.nr);
 	member->from = 0;
 	member->plain = false;
+	member->looked_at = member->traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT);
 	member->simple = false;
 	member->result = -ECANCELED;
-	op->file = file;
-	op->events = events;
-	op->limit = limit;
+	op->need = *need;
 	op_list(op);
 	return op;
 }
@@ -283,11 +285,9 @@ struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int pag
 		} else if (i > pos) {
 			flexsc_args_read(&member->call.regs, &entries[i]);
 		}
-		flexsc_op_call_judge(member, i + 1 == chain->n,
-				     FLEXSC_CALL_HELPED);
+		flexsc_op_call_judge(member, i + 1 == chain->n, true);
 	}
 	op->pos = pos;
-	op->made = pos;
 	op_list(op);
 	return op;
 }
@@ -388,7 +388,7 @@ void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op)
 	smp_wmb();
 	WRITE_ONCE(exec->in_call, ++exec->nr_claims);
 	barrier();
-	if (op->file)
+	if (op->need.file)
 		flexsc_op_unarm(op);
 	flexsc_op_run(exec, op);
 	barrier();
@@ -414,11 +414,12 @@ void flexsc_ops_close(struct flexsc_client *client)
 	/* Those that somebody runs are ended by that one. */
 	for (i = 0; i < group->nr_pools; i++) {
 		while ((op = flexsc_op_next(client, &group->pools[i], false))) {
-			if (op->file)
+			if (op->need.file)
 				flexsc_op_unarm(op);
 			flexsc_op_call_ends(&op->calls[op->pos], -FLEXSC_E_STOPPED);
 			flexsc_op_count(op, stopped);
-			flexsc_op_publish(op, FLEXSC_BY_WORKER);
+			flexsc_op_publish(op, FLEXSC_BY_WORKER,
+					  flexsc_op_made(op));
 		}
 	}
 }

@@ -51,10 +51,12 @@ enum flexsc_op_state {
 	FLEXSC_OP_READY,
 };
 
-/* The end of a socket's time limit (SO_RCVTIMEO, SO_SNDTIMEO) for one call. */
-struct flexsc_limit {
-	bool set;
-	unsigned long at; /* jiffies */
+/* What a call waits for, and until when: a socket may have a time limit. */
+struct flexsc_need {
+	struct file *file; /* a reference, while it waits */
+	__poll_t events;
+	bool limited;        /* by SO_RCVTIMEO, SO_SNDTIMEO, for one call */
+	unsigned long until; /* jiffies */
 };
 
 /* A place in the wait queue of a file. */
@@ -73,6 +75,7 @@ struct flexsc_op_call {
 	u8 position[6]; /* whose results */
 	u8 size_at;     /* the register that says how much it is asked for */
 	bool plain;     /* may be made without a further look */
+	bool looked_at; /* may not, because it could wait for its file */
 	/*
 	 * Plain, and all that there is to do with a result from least to
 	 * least + span is to keep it and to go on with the next member.
@@ -95,9 +98,7 @@ struct flexsc_op {
 	u16 bit; /* of the head */
 
 	/* The owner's. */
-	struct file *file; /* a reference, while it waits */
-	__poll_t events;
-	struct flexsc_limit limit;
+	struct flexsc_need need;
 	unsigned int nr_waits;
 	bool unarmable;
 	bool exclusive; /* of those that wait for the file so, one is woken */
@@ -106,34 +107,24 @@ struct flexsc_op {
 	unsigned int nr_calls;
 	unsigned int pos;
 	unsigned int rounds;
-	unsigned int made; /* calls */
 
 	/* From here on nothing has a value before its use; op_memory.c. */
 	u8 kind; /* FLEXSC_SPARES, or with which others it is kept when it ends */
 	struct flexsc_op *next_spare;
 	struct list_head node;         /* client->ops */
 	struct list_head ready_node;   /* client->ready */
-	struct timer_list limit_timer; /* runs while it waits, if limit is set */
+	struct timer_list limit_timer; /* runs while it waits, if need is limited */
 	struct hrtimer timer;
 	poll_table table;
 	struct flexsc_op_wait waits[2]; /* a pipe opened O_RDWR has two queues */
 	struct flexsc_op_call calls[];
 };
 
-/* A chain that is no operation: what was read of its entries, and came of them. */
-struct flexsc_quick_call {
-	u16 nr;
-	u16 flags;
-	u8 from;        /* arguments that are results */
-	u8 position[6]; /* whose results */
-	long last;
-};
-
-struct flexsc_quick_chain {
-	unsigned int bit; /* of the head */
-	unsigned int n;
-	struct flexsc_quick_call calls[FLEXSC_PAGE_ENTRIES];
-};
+/* How many calls were made before the one that it has come to. */
+static inline unsigned int flexsc_op_made(const struct flexsc_op *op)
+{
+	return op->rounds * op->nr_calls + op->pos;
+}
 
 /* What the entry gets, unless the call is made again. */
 static inline void flexsc_op_call_ends(struct flexsc_op_call *member, long result)
@@ -155,12 +146,14 @@ static inline void flexsc_op_call_ends(struct flexsc_op_call *member, long resul
 /* op.c */
 void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		     unsigned int bit);
-struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec, struct file *file,
-				   __poll_t events, struct flexsc_limit limit);
+struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec,
+				   const struct flexsc_need *need);
+struct flexsc_quick_chain;
 struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int page,
 				      const struct flexsc_quick_chain *chain,
 				      unsigned int pos);
-void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode);
+void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode,
+		       unsigned int made);
 void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op);
 struct flexsc_op *flexsc_op_next(struct flexsc_client *client,
 				 struct flexsc_pool *pool, bool helper);
@@ -178,25 +171,16 @@ bool flexsc_op_keep(struct flexsc_op *op);
 void flexsc_op_free(struct flexsc_op *op);
 void flexsc_ops_free(struct flexsc_client *client);
 
-/* quick_chain.c */
-bool flexsc_plain_chain(struct flexsc_exec *exec, unsigned int page,
-			struct flexsc_entry *entry);
-bool flexsc_looked_chain(struct flexsc_exec *exec, unsigned int page,
-			 struct flexsc_entry *entry);
+/* chain_read.c */
+int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
+void flexsc_op_call_judge(struct flexsc_op_call *member, bool last, bool in_worker);
 
 /* chain.c */
-int flexsc_chain_read(struct flexsc_op *op, bool in_worker, s64 *deadline);
-void flexsc_op_call_judge(struct flexsc_op_call *member, bool last, u16 plain);
 void flexsc_op_run(struct flexsc_exec *exec, struct flexsc_op *op);
 void flexsc_op_serve(struct flexsc_exec *exec, struct flexsc_op *op);
 
 /* Reported whether they were asked for or not. */
 #define FLEXSC_EVENTS_ALWAYS (EPOLLERR | EPOLLHUP | EPOLLNVAL)
-
-/* look.c */
-long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u16 traits, struct file **file, __poll_t *events,
-		 struct flexsc_limit *limit);
 
 /* arm.c */
 enum flexsc_armed {
@@ -213,13 +197,11 @@ void flexsc_op_pass_on(const struct flexsc_op *op);
 bool flexsc_only_task_work(void);
 long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
 		       struct flexsc_op *op, long ret);
-long flexsc_exec_call(struct flexsc_exec *exec, struct flexsc_call *call,
-		      struct flexsc_op *op);
-long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits, struct file **file,
-			__poll_t *events, struct flexsc_limit *limit);
+long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits,
+			struct flexsc_need *need);
 long flexsc_exec_open(struct flexsc_exec *exec, struct flexsc_call *call,
 		      struct flexsc_op *op);
-bool flexsc_exec_settle(struct flexsc_exec *exec, long *ret);
+bool flexsc_exec_interrupted(struct flexsc_exec *exec, long ret);
 bool flexsc_exec_resume(struct flexsc_exec *exec);
 
 static inline void flexsc_call_init(struct flexsc_call *call)
@@ -263,6 +245,39 @@ static inline long flexsc_op_result(const struct flexsc_op *op, u32 nr, long ret
 	return ret;
 }
 
+/*
+ * A call that was made and returned ret, for op if it is one of an operation. Its
+ * result, or why there is none: see flexsc_exec_go_on().
+ */
+static __always_inline long flexsc_exec_made(struct flexsc_exec *exec,
+					     struct flexsc_call *call,
+					     struct flexsc_op *op, long ret)
+{
+	if (likely(ret >= 0))
+		return ret;
+	if (unlikely(flexsc_is_restart(ret)))
+		return flexsc_exec_go_on(exec, call, op, ret);
+	return op ? flexsc_op_result(op, call->nr, ret) : ret;
+}
+
+/* Makes a call; as above. */
+static __always_inline long flexsc_exec_call(struct flexsc_exec *exec,
+					     struct flexsc_call *call,
+					     struct flexsc_op *op)
+{
+	return flexsc_exec_made(exec, call, op, flexsc_dispatch(call, call->nr));
+}
+
+/*
+ * After a call that was to be interrupted if it sleeps, and ended with ret.
+ * Returns whether it was, before it had any effect.
+ */
+static __always_inline bool flexsc_exec_settle(struct flexsc_exec *exec, long ret)
+{
+	exec->interrupt = false;
+	return unlikely(exec->interrupted) && flexsc_exec_interrupted(exec, ret);
+}
+
 static inline unsigned long *flexsc_argument(struct pt_regs *regs, unsigned int i)
 {
 	static const u8 place[] = {
@@ -272,43 +287,6 @@ static inline unsigned long *flexsc_argument(struct pt_regs *regs, unsigned int 
 	};
 
 	return (void *)regs + place[i];
-}
-
-/* In which register a call is told how many bytes it is asked for, if it is. */
-static inline u8 flexsc_size_at(u32 nr)
-{
-	switch (nr) {
-	case __NR_sendfile:
-		return offsetof(struct pt_regs, r10);
-	case __NR_splice:
-	case __NR_copy_file_range:
-		return offsetof(struct pt_regs, r8);
-	default:
-		return offsetof(struct pt_regs, dx);
-	}
-}
-
-static inline long flexsc_size_asked(const struct flexsc_call *call, u8 size_at)
-{
-	return *(const long *)((const void *)&call->regs + size_at);
-}
-
-/*
- * Whether a chain ends with this result of its call, which has these flags and
- * size_at from flexsc_size_at().
- */
-static __always_inline bool flexsc_ends_chain(u16 flags, long result,
-					      const struct flexsc_call *call,
-					      u8 size_at)
-{
-	if (unlikely(result < 0))
-		return !(flags & FLEXSC_ENTRY_GO_ON);
-	if (likely(!(flags & (FLEXSC_ENTRY_END_ON_ZERO | FLEXSC_ENTRY_END_ON_SHORT))))
-		return false;
-	if (!result && flags & FLEXSC_ENTRY_END_ON_ZERO)
-		return true;
-	return flags & FLEXSC_ENTRY_END_ON_SHORT &&
-	       result != flexsc_size_asked(call, size_at);
 }
 
 static inline void flexsc_args_copy(struct pt_regs *to, const struct pt_regs *from)

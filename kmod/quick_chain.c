@@ -10,6 +10,7 @@
 #include <linux/sched/signal.h>
 #include <asm/unistd.h>
 
+#include "chain.h"
 #include "compat.h"
 #include "flexsc.h"
 #include "op.h"
@@ -139,35 +140,15 @@ static __always_inline long make_plain(struct flexsc_exec *exec)
 	return result;
 }
 
-/*
- * Whether the look for the call before has found room for this one too. As after
- * each look, the file can change before the call: then it waits by itself.
- */
-static bool has_room(struct flexsc_exec *exec)
-{
-	const struct pt_regs *regs = &exec->call.regs;
-	size_t room = exec->room;
-
-	exec->room = 0;
-	if (exec->call.nr != __NR_sendfile || regs->di != exec->room_in ||
-	    regs->r10 > room)
-		return false;
-	exec->room = room - regs->r10;
-	return true;
-}
-
 /* A helper's call that may wait for its file, or opens one. */
 static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
-				 struct file **file, __poll_t *events,
-				 struct flexsc_limit *limit)
+				 struct flexsc_need *need)
 {
-	struct flexsc_call *call = &exec->call;
-
-	if (has_room(exec))
-		return flexsc_exec_call(exec, call, NULL);
-	if (traits & FLEXSC_CALL_WORKED)
-		return flexsc_exec_open(exec, call, NULL);
-	return flexsc_exec_looked(exec, traits, file, events, limit);
+	need->limited = false;
+	if (likely(!(traits & FLEXSC_CALL_WORKED)))
+		return flexsc_exec_looked(exec, traits, need);
+	flexsc_forget(exec);
+	return flexsc_exec_open(exec, &exec->call, NULL);
 }
 
 /*
@@ -176,8 +157,8 @@ static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
  */
 static noinline void give_up(struct flexsc_exec *exec, unsigned int page,
 			     const struct flexsc_quick_chain *chain,
-			     unsigned int pos, long why, struct file *file,
-			     __poll_t events, struct flexsc_limit limit)
+			     unsigned int pos, long why,
+			     const struct flexsc_need *need)
 {
 	struct flexsc_op *op = flexsc_op_take_over(exec, page, chain, pos);
 
@@ -187,9 +168,7 @@ static noinline void give_up(struct flexsc_exec *exec, unsigned int page,
 		flexsc_op_push(op, why == -FLEXSC_LEAVE);
 		return;
 	}
-	op->file = file;
-	op->events = events;
-	op->limit = limit;
+	op->need = *need;
 	flexsc_op_listed(exec, op);
 	if (flexsc_op_arm(op) != FLEXSC_ARMED)
 		flexsc_op_run(exec, op);
@@ -204,10 +183,8 @@ run_chain(struct flexsc_exec *exec, unsigned int page, struct flexsc_entry *entr
 	  struct flexsc_quick_chain *chain, const bool looks)
 {
 	const u16 *calls = exec->client->calls;
-	struct flexsc_limit limit = {};
-	struct file *file = NULL;
+	struct flexsc_need need = {};
 	unsigned int pos = 0;
-	__poll_t events = 0;
 
 	for (;;) {
 		struct flexsc_quick_call *member = &chain->calls[pos];
@@ -222,14 +199,13 @@ run_chain(struct flexsc_exec *exec, unsigned int page, struct flexsc_entry *entr
 		if (!looks || likely(traits & FLEXSC_CALL_HELPED)) {
 			/* It may be one that changes descriptors. */
 			if (looks)
-				exec->room = 0;
+				flexsc_forget(exec);
 			result = make_plain(exec);
 		} else {
-			limit.set = false;
-			result = make_looked(exec, traits, &file, &events, &limit);
+			result = make_looked(exec, traits, &need);
 		}
 		if (unlikely(result <= -FLEXSC_WAITS && result >= -FLEXSC_AGAIN)) {
-			give_up(exec, page, chain, pos, result, file, events, limit);
+			give_up(exec, page, chain, pos, result, &need);
 			return 0;
 		}
 		/* Means nothing before the entry is complete. */
@@ -315,7 +291,7 @@ bool flexsc_looked_chain(struct flexsc_exec *exec, unsigned int page,
 		WRITE_ONCE(exec->in_chain, false);
 		return false;
 	}
-	exec->room = 0;
+	flexsc_forget(exec);
 	made = run_chain(exec, page, entry, &chain, true);
 	if (made) {
 		complete_chain(client, exec->pool, page, entry, &chain, made);
