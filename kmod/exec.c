@@ -84,7 +84,8 @@ static void exec_sched_out(struct preempt_notifier *notifier,
 			 */
 			flexsc_put_back(exec->client->group, rest, exec->claim_word);
 		}
-		exec->claim &= running;
+		/* CANCEL finds them in one of the two places: after the above. */
+		WRITE_ONCE(exec->claim, exec->claim & running);
 	}
 	flexsc_count(exec->pool, blocked);
 	trace_flexsc_block(exec->pool);

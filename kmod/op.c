@@ -29,6 +29,15 @@ static void op_list(struct flexsc_op *op)
 	raw_spin_unlock_irq(&client->ops_lock);
 }
 
+/* Its owner finds out that it has to end; CANCEL may have been first. */
+static void end_now(struct flexsc_op *op, int why)
+{
+	raw_spin_lock_irq(&op->client->ops_lock);
+	if (!op->end)
+		WRITE_ONCE(op->end, why);
+	raw_spin_unlock_irq(&op->client->ops_lock);
+}
+
 /*
  * The entry that a worker or a helper runs is an operation from now on, where
  * CANCEL finds it. One that found it running a moment ago has marked the worker.
@@ -55,10 +64,7 @@ void flexsc_op_listed(struct flexsc_exec *exec, struct flexsc_op *op)
 		   READ_ONCE(exec->worker->cancel) !=
 			   flexsc_call_id(exec->in_call, exec->bit)))
 		return;
-	raw_spin_lock_irq(&client->ops_lock);
-	if (!op->end)
-		WRITE_ONCE(op->end, -ECANCELED);
-	raw_spin_unlock_irq(&client->ops_lock);
+	end_now(op, -ECANCELED);
 }
 
 static void count_made(const struct flexsc_op *op, enum flexsc_mode mode,
@@ -217,7 +223,7 @@ void flexsc_op_begin(struct flexsc_exec *exec, unsigned int page,
 		op->timer.function = op_timeout;
 		op->timed = true;
 		if (deadline <= ktime_get())
-			op->end = -ETIME;
+			end_now(op, -ETIME);
 		else
 			hrtimer_start(&op->timer, deadline, HRTIMER_MODE_ABS_HARD);
 	}
