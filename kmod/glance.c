@@ -88,7 +88,7 @@ static noinline bool is_still_its(struct flexsc_need *need, struct file *found)
 
 /* flexsc_look() of what was not seen. */
 long flexsc_look_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
-		 u16 traits, struct flexsc_need *need)
+		      u16 traits, struct flexsc_need *need)
 {
 	struct file *found;
 	struct socket *sock;
