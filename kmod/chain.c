@@ -104,7 +104,7 @@ static noinline long make_waiting(struct flexsc_exec *exec, struct flexsc_op *op
 	long ret;
 
 	for (;;) {
-		ret = flexsc_look_anew(exec, &member->call, member->traits, &op->need);
+		ret = flexsc_glance_anew(exec, &member->call, member->traits, &op->need);
 		if (!ret) {
 			ret = flexsc_exec_call(exec, &member->call, op);
 			/* Interrupted by itself: look again, and wait. */

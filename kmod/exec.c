@@ -265,7 +265,7 @@ long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
 
 /*
  * Looks, and makes the executor's call, which is none of an operation, if that
- * says so. Returns what either said, see flexsc_look().
+ * says so. Returns what either said, see flexsc_glance().
  */
 long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits,
 			struct flexsc_need *need)
@@ -273,7 +273,7 @@ long flexsc_exec_looked(struct flexsc_exec *exec, u16 traits,
 	long ret;
 
 	do {
-		ret = flexsc_look(exec, &exec->call, traits, need);
+		ret = flexsc_glance(exec, &exec->call, traits, need);
 		if (!ret)
 			ret = flexsc_exec_call(exec, &exec->call, NULL);
 		/* Interrupted by itself: it looks again, and waits. */

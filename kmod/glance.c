@@ -86,9 +86,9 @@ static noinline bool is_still_its(struct flexsc_need *need, struct file *found)
 	return found == before;
 }
 
-/* flexsc_look() of what was not seen. */
-long flexsc_look_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
-		      u16 traits, struct flexsc_need *need)
+/* flexsc_glance() of what was not seen. */
+long flexsc_glance_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
+			u16 traits, struct flexsc_need *need)
 {
 	struct file *found;
 	struct socket *sock;
@@ -110,7 +110,7 @@ long flexsc_look_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
 	if (sock && unlikely(!sock->sk))
 		sock = NULL;
 	if (!sock || unlikely(!goes_through(exec, call, traits, found, sock->sk)))
-		return flexsc_look_closely(exec, call, traits, need, found, sock);
+		return flexsc_look(exec, call, traits, need, found, sock);
 	exec->interrupt = traits & FLEXSC_CALL_IN;
 	fput(found);
 	return 0;

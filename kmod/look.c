@@ -247,12 +247,12 @@ static bool may_wait_midway(const struct flexsc_call *call, u16 traits,
 }
 
 /*
- * What flexsc_look() says of a call on found, whose reference it gets, and which
+ * What flexsc_glance() says of a call on found, whose reference it gets, and which
  * is this socket, or none.
  */
-long flexsc_look_closely(struct flexsc_exec *exec, const struct flexsc_call *call,
-			 u16 traits, struct flexsc_need *need,
-			 struct file *found, struct socket *sock)
+long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
+		 u16 traits, struct flexsc_need *need, struct file *found,
+		 struct socket *sock)
 {
 	bool helper = exec->mode == FLEXSC_BY_HELPER;
 	long timeout, ret = 0;

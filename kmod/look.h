@@ -94,13 +94,13 @@ static __always_inline bool flexsc_was_seen(struct flexsc_exec *exec,
 }
 
 /* glance.c: forgets what was seen, and looks. */
-long flexsc_look_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
-		      u16 traits, struct flexsc_need *need);
+long flexsc_glance_anew(struct flexsc_exec *exec, const struct flexsc_call *call,
+			u16 traits, struct flexsc_need *need);
 
 /* look.c */
-long flexsc_look_closely(struct flexsc_exec *exec, const struct flexsc_call *call,
-			 u16 traits, struct flexsc_need *need,
-			 struct file *found, struct socket *sock);
+long flexsc_look(struct flexsc_exec *exec, const struct flexsc_call *call,
+		 u16 traits, struct flexsc_need *need, struct file *found,
+		 struct socket *sock);
 
 /*
  * Looks before a call that could wait. 0: make it. -FLEXSC_WAITS: its file is
@@ -108,12 +108,12 @@ long flexsc_look_closely(struct flexsc_exec *exec, const struct flexsc_call *cal
  * has waited as long as it may. -FLEXSC_LEAVE: the executor is a helper and the
  * call may sleep.
  */
-static __always_inline long flexsc_look(struct flexsc_exec *exec,
-					const struct flexsc_call *call,
-					u16 traits, struct flexsc_need *need)
+static __always_inline long flexsc_glance(struct flexsc_exec *exec,
+					  const struct flexsc_call *call,
+					  u16 traits, struct flexsc_need *need)
 {
 	return flexsc_was_seen(exec, call) ? 0 :
-					     flexsc_look_anew(exec, call, traits, need);
+					     flexsc_glance_anew(exec, call, traits, need);
 }
 
 #endif /* FLEXSC_LOOK_H */
