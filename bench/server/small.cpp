@@ -77,8 +77,12 @@ off_t offset(unsigned i) {
   return static_cast<off_t>(i * kMessage);
 }
 
+/// What the kernel copies to and from lies on lines of its own on both sides: where it does not, a
+/// copy has some ten instructions more, which is for the compiler to say.
+constexpr std::size_t kLine = 64;
+
 /// A datagram and who it is from.
-struct Request {
+struct alignas(kLine) Request {
   Message message;
   sockaddr_in client{};
   socklen_t length = sizeof client;
@@ -86,7 +90,7 @@ struct Request {
 };
 
 /// What a request asks of `file`: by turns its status, and a piece of it.
-struct FileWork {
+struct alignas(kLine) FileWork {
   struct stat status {};
   Message piece{};
 };
