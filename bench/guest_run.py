@@ -257,17 +257,10 @@ class Runner:
                       f"{figures.duration(self.progress.left())} left", flush=True)
                 sides = []
                 for side in ("ours", "other"):
-                    with tempfile.TemporaryDirectory() as folder:
-                        counted = Path(folder) / "counts.json"
-                        guest = replace(machine, plugin=cache_model.plugin(counted, counts))
-                        total.ground = ground_text(guest)
-                        one = self.boot(guest, program, [name], "--side", side,
-                                        show=lambda _: None)
-                        total.problems.extend(one.problems)
-                        if one.errors:
-                            total.errors.update(one.errors)
-                            break
-                        sides.append(key.counted(one.results[name], cache_model.read(counted)))
+                    found = self.counted(machine, program, name, counts, total, cache_model.read, "--side", side)
+                    if found is None:
+                        break
+                    sides.append(key.counted(*found))
                 if len(sides) < 2:
                     break
                 pairs.append(sides)
@@ -276,6 +269,19 @@ class Runner:
                 total.results[name] = {"pairs": pairs}
             self.progress.guest_over()
         return total
+
+    def counted(self, machine: qemu.Machine, program: str, name: str, counts: str, total: report.Samples,
+                read: Callable[[Path], list], *more: str) -> tuple[dict, list] | None:
+        """One guest that is counted in: what the program says, and what `read` finds. None if it failed; why is
+        in the total then."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "counts.json"
+            guest = replace(machine, plugin=cache_model.plugin(file, counts))
+            total.ground = ground_text(guest)
+            one = self.boot(guest, program, [name], *more, show=lambda _: None)
+            total.problems.extend(one.problems)
+            total.errors.update(one.errors)
+            return None if one.errors else (one.results[name], read(file))
 
     def model_table(self, machine: qemu.Machine, program: str, name: str, counts: str,
                     total: report.Samples) -> None:
@@ -289,16 +295,10 @@ class Runner:
         for number in range(count):
             print(f"  {name:<16} guest {number + 1} of {count}   about "
                   f"{figures.duration(self.progress.left())} left", flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                counted = Path(folder) / "counts.json"
-                guest = replace(machine, plugin=cache_model.plugin(counted, counts))
-                total.ground = ground_text(guest)
-                one = self.boot(guest, program, [name], show=lambda _: None)
-                total.problems.extend(one.problems)
-                if one.errors:
-                    total.errors.update(one.errors)
-                    break
-                answers.append((one.results[name], between(counted)))
+            found = self.counted(machine, program, name, counts, total, between)
+            if found is None:
+                break
+            answers.append(found)
             self.progress.now = extra.seconds * (number + 1) / count
         if name not in total.errors:
             total.results[name] = extra.modelled(answers)

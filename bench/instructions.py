@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from figures import aligned
+from markup import table
 from paths import BUILD, HarnessError
 
 UNIT = "instructions per request"
@@ -172,14 +173,6 @@ def lines(result: dict) -> list[str]:
             more, less = differences(group, i)
             text += [f"  {group['sides'][0]} against {side}, more: {told(more)}", f"    less: {told(less)}"]
     return text
-
-
-def table(head: list[str], body: list[list[str]], texts: int) -> str:
-    """In HTML; the first columns are texts, the others numbers."""
-    def row(cells: list[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}{'' if i < texts else ' class=n'}>{html.escape(cell)}</{tag}>"
-                                for i, cell in enumerate(cells)) + "</tr>"
-    return f"<table>{row(head, 'th')}{''.join(row(cells, 'td') for cells in body)}</table>"
 
 
 def section(found: dict) -> str:

@@ -9,6 +9,7 @@ import html
 import statistics
 
 from figures import aligned, number
+from markup import table
 
 TIMES = ("p50", "p90", "p99", "p99.9", "max")
 CLIENT = "client p99"
@@ -61,11 +62,8 @@ def lines(result: dict) -> list[str]:
 
 def section(title: str, found: dict) -> str:
     """The table for the report."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in HEAD)
-    body = "".join("<tr>" + "".join(f"<td{' class=n' if i else ''}>{html.escape(cell)}</td>"
-                                    for i, cell in enumerate(row)) + "</tr>" for row in rows(found))
     left_out = "".join(f" Left out: {html.escape(name)}: {html.escape(why)}."
                        for name, why in found["about"].get("left_out", {}).items())
-    return (f"<h3>{html.escape(title)}</h3><table><tr>{head}</tr>{body}</table>"
+    return (f"<h3>{html.escape(title)}</h3>{table(HEAD, rows(found), 1)}"
             f"<p>{html.escape(unit_text(found))}. Where “client p99” is not small against a latency, "
             f"that is the client's own. Ground: {html.escape(found['ground'])}.{left_out}</p>")

@@ -20,6 +20,7 @@ import latency  # noqa: E402
 import plots  # noqa: E402
 from arithmetic import Figure  # noqa: E402
 from guests import Book  # noqa: E402
+from markup import table  # noqa: E402
 from paths import HarnessError  # noqa: E402
 from wording import is_bare_metal  # noqa: E402
 
@@ -100,10 +101,8 @@ def sides(found: dict[str, dict]) -> str:
              figure["side_unit"]) for name, figure in found.items() if "side_names" in figure]
     if not rows:
         return ""
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return ("<h3>Both sides</h3><p>Medians of the samples: their ratio need not be the figure, which is the median "
-            "of the ratios of neighbours in time.</p><table><tr><th>key</th><th>ours</th><th>the other</th>"
-            f"<th></th></tr>{body}</table>")
+            f"of the ratios of neighbours in time.</p>{table(('key', 'ours', 'the other', ''), rows, 4)}")
 
 
 def remedies(subject: str, found: dict) -> str:

@@ -259,33 +259,32 @@ class Client {
   std::array<mmsghdr, kBurst> headers_{};
 };
 
-/// A load of some time on a server, after a short one.
+/// A load of some time on a server.
 struct Load {
   std::uint64_t requests = 0;
   double nanoseconds = 0;
 };
-template <class Begin, class End>
-Load load(Serve serve, unsigned calls, Begin&& begin, End&& end) {
+/// After a short one; between the marks of the cache model, which mean nothing without it.
+Load load(Serve serve, unsigned calls) {
   const Server server(serve, calls);  // before the client has a policy, which it would inherit
   Client client(server.address());
   for (const double until = now() + kWarm; now() < until;) client.burst(server);
   Load result;
-  begin();
+  cache_model::start_counting();
   const double begun = now();
   while (now() < begun + kTime) {
     client.burst(server);
     result.requests += kBurst;
   }
   result.nanoseconds = now() - begun;
-  end();
+  cache_model::stop_counting();
   Client::be_usual();
   return result;
 }
 
 /// Requests per second.
 double rate(Serve serve, unsigned calls) {
-  const Load found = load(
-      serve, calls, [] {}, [] {});
+  const Load found = load(serve, calls);
   return static_cast<double>(found.requests) / found.nanoseconds * 1e9;
 }
 
@@ -311,8 +310,7 @@ json small_files(Context& context) {
 }
 
 std::uint64_t requests_counted(Small small, bool by_fibers) {
-  return load(by_fibers ? serve_by_fibers : serve_by_thread, small == Small::udp ? 0 : kFileCalls,
-              cache_model::start_counting, cache_model::stop_counting)
+  return load(by_fibers ? serve_by_fibers : serve_by_thread, small == Small::udp ? 0 : kFileCalls)
       .requests;
 }
 
