@@ -18,6 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tests/harness")]
 
 # pylint: disable=wrong-import-position
 import bare_metal  # noqa: E402
+import figures  # noqa: E402
 import page  # noqa: E402
 import report  # noqa: E402
 from paths import BUILD, ROOT, HarnessError  # noqa: E402
@@ -163,7 +164,7 @@ def main(arguments: list[str]) -> int:
         found["results"], failed = measure_all(
             lambda subject, folder: measure(subject, options.quick, folder), options.quick)
     options.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(found, indent=2) + "\n"
+    text = figures.as_text(found)
     (options.out / "results.json").write_text(text)
     if options.json:
         options.json.write_text(text)

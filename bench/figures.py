@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is measured and what it must reach, and how figures are told: as JSON and as a table."""
 
+import json
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -74,6 +76,12 @@ def content(key: Key, result: dict) -> dict:
     figure = key.figure(result)
     found = {"value": figure.value, "spread": list(figure.spread), "pairs": figure.pairs}
     return {**found, "about": result["about"]} if "about" in result else found
+
+
+def as_text(found: dict) -> str:
+    """The text of a file of JSON that people look at too: arrays of numbers are on one line."""
+    numbers = re.compile(r"\[\n([-+.\deE,\s]+)\]")  # no string has a line's end in it
+    return numbers.sub(lambda match: f"[{' '.join(match[1].split())}]", json.dumps(found, indent=2)) + "\n"
 
 
 def number(value: float | None) -> str:

@@ -344,7 +344,7 @@ def main(book: Book, what: str, arguments: list[str]) -> int:
                for (ground, program), names in boots.items()]
     found = report.figures(book, samples, options.details)
     if options.json is not None:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        options.json.write_text(figures.as_text(found))
     print(report.text(book, samples))
     return 1 if any(each.errors or each.problems for each in samples) else 0
 

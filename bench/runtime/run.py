@@ -140,7 +140,7 @@ def main(arguments: list[str]) -> int:
     if options.json is not None:
         found = {key.name: {**figures.entry(key, result, ground(key)), **figures.details_of(result),
                             **named_sides(key.name)} for key, result in measured}
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        options.json.write_text(figures.as_text(found))
     parts = [figures.lines(measured),
              [figures.explanation(key, result) for key, result in measured], errors]
     print("\n" + "\n\n".join("\n".join(part) for part in parts if part))

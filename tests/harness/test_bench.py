@@ -19,6 +19,7 @@ import all as bench_all  # noqa: E402
 import arithmetic  # noqa: E402
 import boot  # noqa: E402
 import compare  # noqa: E402
+import figures  # noqa: E402
 import guest_run as bench  # noqa: E402
 import guests  # noqa: E402
 import latency  # noqa: E402
@@ -111,6 +112,13 @@ class Report(unittest.TestCase):
                        "pairs": 1, "ground": "here", "about": {"most": 5}},
             "breakeven_other": {"value": None, "unit": "calls", "spread": [None, None], "pairs": 5,
                                 "ground": "there"}})
+
+    def test_the_file_has_arrays_of_numbers_on_one_line(self) -> None:
+        found = {"a": [1, -2.5, 1e-09], "b": ["[1,  2]", [3, 4]], "c": [], "d": {"e": [None, 1]}}
+        text = figures.as_text(found)
+        self.assertEqual(json.loads(text), found)
+        self.assertIn('"a": [1, -2.5, 1e-09],\n', text)
+        self.assertIn("    [3, 4]\n", text)
 
     def test_the_table_says_what_was_reached_and_what_went_wrong(self) -> None:
         text = report.text(BOOK, self.samples)
