@@ -22,6 +22,7 @@ import figures  # noqa: E402
 import page  # noqa: E402
 import report  # noqa: E402
 from paths import BUILD, ROOT, HarnessError  # noqa: E402
+from wording import in_time  # noqa: E402
 
 # What is measured, and what is not measured unless it is named.
 SUBJECTS = {"kernel": ("table", "copy_sizes", "sizes", "sizes_other", "writes60", "workers", "indirect"), "runtime": (),
@@ -96,7 +97,7 @@ def measure_here(subject: str, site: bare_metal.Site, folder: Path) -> tuple[dic
         return found, status
     book = page.book_of(subject)
     samples = site.measure(book, [*book.keys, *extras_of(subject, site.quick)])
-    print(report.text(book, samples))
+    print(in_time(report.text(book, samples)))
     return bare_metal.entries(book, samples), int(any(each.errors or each.problems for each in samples))
 
 

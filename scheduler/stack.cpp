@@ -27,6 +27,8 @@ constexpr std::size_t kKeepWarm = 1024;
 constexpr std::size_t kStacksPerSlab = 64;
 /// Of a page in the middle of a slab: the last bytes of the stack above. A multiple of 64.
 constexpr std::size_t kLastBytes = 64;
+/// What a mapping has to be as large as to get one (x86-64).
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
 /// Mappings that guards leave to the rest of the program: malloc, libraries, files.
 constexpr long kMappingsLeft = 8192;
 
@@ -54,7 +56,12 @@ std::atomic<long> guards{0};
 std::byte* map(std::size_t size) noexcept {
   void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  return memory == MAP_FAILED ? nullptr : static_cast<std::byte*>(memory);
+  if (memory == MAP_FAILED) return nullptr;
+  // A kernel that gives huge pages without being asked would make all of one resident at the first
+  // touch: of a slab, dozens of stacks. From Linux 6.7 on MAP_STACK forbids it; before, it means
+  // nothing. EINVAL: this kernel has no huge pages.
+  if (size >= kHugePage) (void)madvise(memory, size, MADV_NOHUGEPAGE);
+  return static_cast<std::byte*>(memory);
 }
 
 /// Writes the canary, and takes back what an ended fiber's frames left poisoned.

@@ -41,6 +41,13 @@ WrkReport load(const Serving& serving, const Setup& setup) {
   WrkReport report = run_wrk("http://127.0.0.1:" + std::to_string(serving.port()) + setup.page,
                              setup.connections, setup.seconds, setup.placement.client);
   if (report.errors == 0 && report.requests != 0) return report;
+  if (report.errors == 0) {
+    throw std::runtime_error(setup.side.name() + ": no request of " +
+                             std::to_string(setup.connections) + " connections was answered in " +
+                             std::to_string(setup.seconds) +
+                             " s: this machine is too slow for so "
+                             "many, or has other things to do");
+  }
   throw std::runtime_error(setup.side.name() + ": " + std::to_string(report.errors) +
                            " errors in " + std::to_string(report.requests) + " requests");
 }

@@ -145,10 +145,11 @@ def pack(payload: Payload, target: Path) -> None:
         print(f"guest: the built programs do not fit; packing {', '.join(wanted) or 'none'} only",
               flush=True)
         entries = program_entries(wanted)
-    extra = [entry for host, guest in payload.files for entry in file_entries(host, guest)]
+    entries += [entry for host, guest in payload.files for entry in file_entries(host, guest)]
+    entries = list({entry.path: entry for entry in entries}.values())  # a library that several need: once
     drop_old_cache()
     with open(target, "wb") as out:
-        for archive in (cached_archive(base_entries()), cached_archive(entries + extra)):
+        for archive in (cached_archive(base_entries()), cached_archive(entries)):
             with open(archive, "rb") as source:
                 shutil.copyfileobj(source, out)
         cpio.write(out, run_entries(payload))

@@ -6,8 +6,13 @@
 #include <sys/mman.h>
 
 #include <array>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <set>
+#include <string>
 
 #include "sanitizer.hpp"
 #include "support.hpp"
@@ -56,6 +61,34 @@ TEST(StackTest, OnesOfThePooledSizeAreReused) {
   const Stack other = pool.take(2 * kSize);
   EXPECT_EQ(other.size, 2 * kSize);
   pool.give(other);
+}
+
+/// Whether the kernel makes no huge pages of the mapping at an address.
+bool stays_small(const void* address) {
+  std::ifstream maps("/proc/self/smaps");
+  bool found = false;
+  for (std::string line; std::getline(maps, line);) {
+    std::uintptr_t begin = 0;
+    std::uintptr_t end = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &begin, &end) == 2) {
+      found = reinterpret_cast<std::uintptr_t>(address) >= begin &&
+              reinterpret_cast<std::uintptr_t>(address) < end;
+    } else if (found && line.starts_with("VmFlags:")) {
+      return line.find(" nh") != std::string::npos;
+    }
+  }
+  ADD_FAILURE() << address << " is not mapped";
+  return false;
+}
+
+TEST(StackTest, DoNotBecomeHugePages) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) {
+    GTEST_SKIP() << "this kernel has no huge pages to give";
+  }
+  StackPool pool(kSize);
+  const Stack stack = pool.take(4 * 1024 * 1024);
+  EXPECT_TRUE(stays_small(stack.bottom));
+  pool.give(stack);
 }
 
 // More than vm.max_map_count allows guards for. Their memory is never touched but for
