@@ -106,7 +106,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         prog="./run bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="One subject alone, or some of its keys:  ./run bench kernel|runtime|server [KEY...]\n"
                "A report of results that are there:      ./run bench report RESULTS.json [FOLDER]\n"
-               "What has changed between two results:    ./run bench compare OLD.json NEW.json\n\n"
+               "What has changed between two results:    ./run bench compare OLD.json NEW.json\n"
+               "What was measured, into docs/results:    ./run bench keep FILE.json...\n\n"
                "The status is 0 if everything could be measured, whatever the figures are.")
     parser.add_argument("--bare-metal", action="store_true",
                         help="in time on this machine instead of in guests: loads the module into its kernel, "

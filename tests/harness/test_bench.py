@@ -22,6 +22,7 @@ import compare  # noqa: E402
 import figures  # noqa: E402
 import guest_run as bench  # noqa: E402
 import guests  # noqa: E402
+import keep  # noqa: E402
 import latency  # noqa: E402
 import misses  # noqa: E402
 import page  # noqa: E402
@@ -96,6 +97,51 @@ class Verdict(unittest.TestCase):
     def test_one_that_might_come_is_undecided(self) -> None:
         self.assertEqual(arithmetic.verdict(Figure(None, (4, None), 5), 4, more=False), UNDECIDED)
         self.assertEqual(arithmetic.verdict(Figure(4, (3, None), 5), 4, more=False), UNDECIDED)
+
+
+
+class Keep(unittest.TestCase):
+    """`./run bench keep` on a folder as docs/results is one."""
+
+    NEW = {"value": 0.8, "spread": [0.79, 0.81], "pairs": 5, "unit": "fraction", "ground": "here"}
+    OLD = {"value": 0.7, "spread": [0.7, 0.7], "pairs": 3, "unit": "fraction", "ground": "here", "commit": "old"}
+
+    def setUp(self) -> None:
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.folder / "results.json").write_text(json.dumps(
+            {"made": "before", "results": {"kernel": {"flush64": self.OLD, "flush1024": self.OLD}}}))
+        (self.folder / "README.md").write_text(f"before\n\n{keep.HEAD}| `gone` | 1 |\n\nafter\n")
+
+    def keep(self, content: object) -> list[str]:
+        source = self.folder / "new.json"
+        source.write_text(json.dumps(content))
+        return keep.keep([source], self.folder, "new")
+
+    def test_what_was_measured_takes_the_place_of_what_was_there(self) -> None:
+        self.assertEqual(self.keep({"flush64": self.NEW}), ["kernel flush64"])
+        found = json.loads((self.folder / "results.json").read_text())
+        self.assertEqual(found["results"]["kernel"], {"flush64": {**self.NEW, "commit": "new"}, "flush1024": self.OLD})
+        self.assertNotEqual(found["made"], "before")
+        self.assertEqual((self.folder / "README.md").read_text(), f"""before
+
+{keep.HEAD}| `flush64` | 0.800 (0.790 to 0.810) | ≥ 0.720 | reached | 5 | new |
+| `flush1024` | 0.700 | ≥ 0.750 | falls short | 3 | old |
+
+after
+""")
+
+    def test_a_whole_run_is_kept_too_unless_it_was_quick(self) -> None:
+        whole = {"quick": False, "results": {"kernel": {"flush64": self.NEW}}}
+        self.assertEqual(self.keep(whole), ["kernel flush64"])
+        with self.assertRaisesRegex(HarnessError, "quick"):
+            self.keep({**whole, "quick": True})
+
+    def test_what_cannot_be_told_is_refused_and_nothing_is_changed(self) -> None:
+        before = (self.folder / "results.json").read_text()
+        for content, why in (({"one_connection": self.NEW}, "kernel and of server"), ({"other": 1}, "no file of")):
+            with self.assertRaisesRegex(HarnessError, why):
+                self.keep(content)
+        self.assertEqual((self.folder / "results.json").read_text(), before)
 
 
 class Report(unittest.TestCase):
