@@ -30,8 +30,8 @@ TABLE = re.compile(re.escape(HEAD) + r"(?:\|.*\n)*")
 
 def names_of(subject: str) -> set[str]:
     """All that it can measure."""
-    extras = page.book_of(subject).extras if hasattr(page.keys_module(subject), "BOOK") else {}
-    return {*page.keys_of(subject), *extras}
+    module = page.keys_module(subject)
+    return {*module.BOOK.keys, *module.BOOK.extras} if hasattr(module, "BOOK") else set(module.KEYS)
 
 
 def subjects_of(found: dict, source: Path) -> dict[str, dict]:

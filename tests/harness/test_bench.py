@@ -99,7 +99,6 @@ class Verdict(unittest.TestCase):
         self.assertEqual(arithmetic.verdict(Figure(4, (3, None), 5), 4, more=False), UNDECIDED)
 
 
-
 class Keep(unittest.TestCase):
     """`./run bench keep` on a folder as docs/results is one."""
 
