@@ -5,15 +5,13 @@ warnings and sparse do not. Debian's kernels are built with gcc; the analyser on
 of each file's command what decides about reading, and nothing about the code that gcc makes of it.
 """
 
-import os
 import re
 import shlex
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kernels
 import kmod
-from lint_cpp import tool
+from lint_cpp import for_each, tool
 from paths import HarnessError
 
 # Beside those that are on by default. (alpha.security.ArrayBoundV2 is not: it takes a struct for its
@@ -66,8 +64,7 @@ def analyze(kernel: kernels.Kernel, folder: Path) -> list[str]:
             found = [result.stdout]
         return found
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [line for lines in pool.map(one, commands(folder)) for line in lines]
+    found = for_each(one, commands(folder))
     # What is wrong in a header is said for each file.
     return list(dict.fromkeys(line.replace(f"{folder}/", "kmod/") for line in found))
 

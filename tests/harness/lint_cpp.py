@@ -8,11 +8,15 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import build
 from paths import BUILD, ROOT, HarnessError
+
+T = TypeVar("T")
 
 CPP_SUFFIXES = {".cpp", ".hpp"}
 # What clang-tidy reads; the macros of GoogleTest are not to its taste.
@@ -28,6 +32,12 @@ def tool(name: str, *arguments: str, text: str | None = None,
                           stderr=subprocess.STDOUT, text=True, check=False, cwd=cwd)
 
 
+def for_each(check: Callable[[T], list[str]], things: Iterable[T]) -> list[str]:
+    """What a check says of each thing, as many at a time as there are CPUs."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [problem for problems in pool.map(check, things) for problem in problems]
+
+
 def clang_format(files: list[Path]) -> list[str]:
     sources = [str(path) for path in files if path.suffix in CPP_SUFFIXES]
     if not sources:
@@ -41,9 +51,10 @@ def clang_format(files: list[Path]) -> list[str]:
 
 def headers(files: list[Path]) -> list[str]:
     """Each public header compiles with nothing before it; the kernel's also as C."""
-    problems = []
     include = ROOT / "include"
-    for path in (path for path in files if path.is_relative_to(include)):
+
+    def one(path: Path) -> list[str]:
+        problems = []
         source = f"#include <{path.relative_to(include)}>\n"
         languages = [("g++", "c++", "c++20")]
         if path.suffix == ".h":
@@ -54,7 +65,9 @@ def headers(files: list[Path]) -> list[str]:
             if result.returncode:
                 problems += [f"{path.relative_to(ROOT)} does not stand alone as {language}:",
                              result.stdout]
-    return problems
+        return problems
+
+    return for_each(one, (path for path in files if path.is_relative_to(include)))
 
 
 def configured() -> list[dict[str, str]]:
@@ -106,6 +119,4 @@ def tidy_unit(unit: dict[str, str]) -> list[str]:
 
 
 def clang_tidy(_files: list[Path]) -> list[str]:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [problem for problems in pool.map(tidy_unit, configured()) for problem in problems]
-    return list(dict.fromkeys(found))  # a header's defects show up in every unit
+    return list(dict.fromkeys(for_each(tidy_unit, configured())))  # a header's defects show up in every unit
