@@ -66,7 +66,8 @@ class LocksTest : public ::testing::Test {
 };
 
 TEST_F(LocksTest, HeldOverAYieldItIsReportedWithItsPlace) {
-  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_t mutex;
+  ASSERT_EQ(::pthread_mutex_init(&mutex, nullptr), 0);
   run([&] {
     flexsc_test_takes_it(&mutex);
     this_fiber::yield();
@@ -174,7 +175,8 @@ TEST_F(LocksTest, EveryKind) {
     std::function<void()> take;
     std::function<void()> give;
   };
-  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_t mutex;
+  ASSERT_EQ(::pthread_mutex_init(&mutex, nullptr), 0);
   pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
   pthread_spinlock_t spin{};
   ASSERT_EQ(::pthread_spin_init(&spin, PTHREAD_PROCESS_PRIVATE), 0);
@@ -240,7 +242,8 @@ TEST_F(LocksTest, OneThatWasNotGotIsNotHeld) {
 }
 
 TEST_F(LocksTest, HeldAtTheEndOfTheFiber) {
-  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_t mutex;
+  ASSERT_EQ(::pthread_mutex_init(&mutex, nullptr), 0);
   run([&] { ::pthread_mutex_lock(&mutex); }, "leaves it");
   ASSERT_EQ(entries.size(), 1U);
   EXPECT_EQ(entries[0].name, "leaves it");
