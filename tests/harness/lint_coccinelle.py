@@ -5,14 +5,12 @@ neither a compiler nor sparse looks for: locks taken twice, list cursors used af
 used after kfree(), tests that cannot fail.
 """
 
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import kernel_scripts
 import kmod
-from lint_cpp import tool
+from lint_cpp import for_each, tool
 from paths import BUILD, ROOT
 
 # Not run, as they cannot find anything here: they are about interfaces of hardware drivers, ...
@@ -65,10 +63,9 @@ def check(folder: Path) -> list[str]:
     """All that the semantic patches find there, and what they cannot read."""
     sources = sorted(folder.glob("*.c"))
     macro_file = macros()  # once, and before it is read
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        lists = [*pool.map(lambda path: unread(path, macro_file), sources),
-                 *pool.map(lambda script: apply(script, folder, macro_file), scripts())]
-    return [problem.replace(f"{ROOT}/", "") for problems in lists for problem in problems]
+    problems = [*for_each(lambda path: unread(path, macro_file), sources),
+                *for_each(lambda script: apply(script, folder, macro_file), scripts())]
+    return [problem.replace(f"{ROOT}/", "") for problem in problems]
 
 
 def semantic_patches(_files: list[Path]) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import kernel_scripts
 import kernels
 import kmod
-from lint_cpp import for_each, tool
+from lint_cpp import tool
 from paths import BUILD, ROOT, HarnessError
 
 # The headers of tracepoints have a layout of their own, which checkpatch.pl does not know.
@@ -22,13 +22,9 @@ def checkpatch(files: list[Path]) -> list[str]:
                and path.name not in UNCHECKED and (path.is_relative_to(kmod.SOURCE) or path.name == "uapi.h")]
     # It reads its settings from where it runs, and leaves files of its own there.
     shutil.copy(kmod.SOURCE / ".checkpatch.conf", BUILD / "lint")
-
-    def one(source: str) -> list[str]:
-        result = tool("perl", str(script), "--terse", "--show-types", "--no-summary", "--file", source,
-                      cwd=BUILD / "lint")
-        return result.stdout.replace(f"{ROOT}/", "").splitlines() if result.returncode else []
-
-    return for_each(one, sources)
+    result = tool("perl", str(script), "--terse", "--show-types", "--no-summary", "--file",
+                  *sources, cwd=BUILD / "lint")
+    return result.stdout.replace(f"{ROOT}/", "").splitlines() if result.returncode else []
 
 
 def own_complaints(text: str, folder: Path) -> list[str]:
