@@ -87,6 +87,8 @@
 #define ROW(name, what) [__NR_##name] = (what) | FLEXSC_CALL_LISTED
 static const u16 all_calls[FLEXSC_NR_CALLS] __initconst = {
 	[FLEXSC_NR_NOP] = PLAIN | ARGS0 | FLEXSC_CALL_LISTED,
+	/* Not plain: no system call of the kernel, see flexsc_dispatch(). */
+	[FLEXSC_NR_COMPARE] = FLEXSC_CLASS_WORKER | FLEXSC_CALL_LISTED,
 #include "calls.h"
 };
 

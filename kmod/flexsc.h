@@ -69,6 +69,9 @@ struct flexsc_exec; /* exec.h */
 /* Workers per pool, running, parked and blocked together. */
 #define FLEXSC_MAX_WORKERS 4096
 
+/* Of so many sizes operations are kept, op_memory.c; the number says of none. */
+#define FLEXSC_SPARES 2
+
 /*
  * What is counted, by CPU, so that no two cores write the same line: in the
  * order of struct flexsc_stats from executed on. Written by this_cpu operations
@@ -274,9 +277,9 @@ struct flexsc_client {
 	unsigned int nr_helpable; /* ready, and not left to the workers */
 	struct list_head ready[FLEXSC_MAX_POOLS];
 	struct list_head ops;
-	/* Memory of ended ones, of both sizes that are kept. */
-	struct flexsc_op *spare[2];
-	unsigned int nr_spare[2];
+	/* Memory of ended ones, of those sizes that are kept. */
+	struct flexsc_op *spare[FLEXSC_SPARES];
+	unsigned int nr_spare[FLEXSC_SPARES];
 
 	struct flexsc_entry *pages[];
 };

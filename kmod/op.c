@@ -15,7 +15,7 @@
 /* The entries of an operation, as bits of its page. */
 static u64 op_bits(const struct flexsc_op *op)
 {
-	return GENMASK_ULL(op->bit + op->nr_calls - 1, op->bit);
+	return GENMASK_ULL(op->bit + op->before + op->nr_calls - 1, op->bit);
 }
 
 /* From here on CANCEL finds it. It holds the client. */
@@ -93,7 +93,7 @@ void flexsc_op_publish(struct flexsc_op *op, enum flexsc_mode mode,
 		       unsigned int made)
 {
 	struct flexsc_client *client = op->client;
-	struct flexsc_entry *entries = &client->pages[op->page][op->bit];
+	struct flexsc_entry *entries = &client->pages[op->page][op->bit + op->before];
 	struct file *file = op->need.file;
 	bool kept;
 	unsigned int i;
@@ -259,10 +259,32 @@ struct flexsc_op *flexsc_op_single(struct flexsc_exec *exec,
 	return op;
 }
 
+/* Puts the results of members that are over into the place of arguments. */
+static void bind_made(struct flexsc_op_call *member,
+		      const struct flexsc_quick_call *read,
+		      const struct flexsc_quick_chain *chain, unsigned int made)
+{
+	unsigned int i;
+
+	for (i = 0; read->from >> i; i++) {
+		unsigned int position = read->position[i];
+
+		if (!(read->from & (1 << i)))
+			continue;
+		if (position < made) {
+			*flexsc_argument(&member->call.regs, i) =
+				chain->calls[position].last;
+		} else {
+			member->position[i] = position - made;
+			member->from |= 1 << i;
+		}
+	}
+}
+
 /*
- * The chain goes on as an operation, with the call at pos, whose registers are
- * loaded. The caller owns it. What came before has happened, so this cannot
- * fail.
+ * The rest of the chain, from pos on, is an operation, which the caller owns; the
+ * registers of its first call are loaded. The results of the others are in their
+ * entries. What came before has happened, so this cannot fail.
  */
 struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int page,
 				      const struct flexsc_quick_chain *chain,
@@ -273,27 +295,26 @@ struct flexsc_op *flexsc_op_take_over(struct flexsc_exec *exec, unsigned int pag
 	struct flexsc_op *op;
 	unsigned int i;
 
-	op = flexsc_op_alloc(client, exec->pool, page, chain->bit, chain->n,
+	op = flexsc_op_alloc(client, exec->pool, page, chain->bit, chain->n - pos,
 			     GFP_KERNEL_ACCOUNT | __GFP_NOFAIL);
-	for (i = 0; i < chain->n; i++) {
+	op->before = pos;
+	for (i = pos; i < chain->n; i++) {
 		const struct flexsc_quick_call *from = &chain->calls[i];
-		struct flexsc_op_call *member = &op->calls[i];
+		struct flexsc_op_call *member = &op->calls[i - pos];
 
 		member->call.nr = from->nr;
 		member->flags = from->flags;
 		member->traits = flexsc_call_traits(client->calls, from->nr);
-		member->from = from->from;
-		memcpy(member->position, from->position, sizeof(member->position));
-		member->result = i < pos ? from->last : -ECANCELED;
+		member->from = 0;
+		member->result = -ECANCELED;
 		if (i == pos) {
 			flexsc_args_copy(&member->call.regs, &exec->call.regs);
-			member->from = 0; /* they are there */
-		} else if (i > pos) {
+		} else {
 			flexsc_args_read(&member->call.regs, &entries[i]);
+			bind_made(member, from, chain, pos);
 		}
 		flexsc_op_call_judge(member, i + 1 == chain->n, true);
 	}
-	op->pos = pos;
 	op_list(op);
 	return op;
 }

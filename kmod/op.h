@@ -40,9 +40,6 @@
 #define FLEXSC_LEAVE 5002 /* it may sleep: not by a helper */
 #define FLEXSC_AGAIN 5003 /* a signal came first; nothing of it has happened */
 
-/* Of so many sizes operations are kept, op_memory.c; the number says of none. */
-#define FLEXSC_SPARES 2
-
 enum flexsc_op_state {
 	FLEXSC_OP_RUNNING,
 	FLEXSC_OP_ARMING,
@@ -96,6 +93,7 @@ struct flexsc_op {
 	struct task_struct *task;     /* who runs it */
 	u16 page;
 	u16 bit; /* of the head */
+	u16 before; /* members before those of calls: they are over */
 
 	/* The owner's. */
 	struct flexsc_need need;
@@ -123,7 +121,7 @@ struct flexsc_op {
 /* How many calls were made before the one that it has come to. */
 static inline unsigned int flexsc_op_made(const struct flexsc_op *op)
 {
-	return op->rounds * op->nr_calls + op->pos;
+	return op->before + op->rounds * op->nr_calls + op->pos;
 }
 
 /* What the entry gets, unless the call is made again. */
@@ -193,6 +191,9 @@ enum flexsc_armed flexsc_op_arm(struct flexsc_op *op);
 void flexsc_op_unarm(struct flexsc_op *op);
 void flexsc_op_pass_on(const struct flexsc_op *op);
 
+/* compare.c */
+long flexsc_compare(const struct flexsc_call *call);
+
 /* exec.c */
 bool flexsc_only_task_work(void);
 long flexsc_exec_go_on(struct flexsc_exec *exec, struct flexsc_call *call,
@@ -222,8 +223,11 @@ static inline bool flexsc_is_restart(long ret)
 
 static inline long flexsc_dispatch(const struct flexsc_call *call, u32 nr)
 {
-	long ret = static_call(fx_x64_sys_call)(&call->regs, nr);
+	long ret;
 
+	if (unlikely(nr == FLEXSC_NR_COMPARE))
+		return flexsc_compare(call);
+	ret = static_call(fx_x64_sys_call)(&call->regs, nr);
 	/*
 	 * A return to user mode would do this before the caller sees the
 	 * result: above all the last fput() of a closed file.

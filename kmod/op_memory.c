@@ -10,10 +10,11 @@
 /*
  * Operations that have ended are kept for others of the client, as long as they
  * are few and small: most calls of a server wait once, so memory would be taken
- * and given back for each.
+ * and given back for each. These are the most calls for which the allocator has
+ * the memory in pieces of 1 and 2 KiB.
  */
-static const u8 spare_calls[FLEXSC_SPARES] = { 1, 4 };
-#define SPARES_KEPT 32
+static const u8 spare_calls[FLEXSC_SPARES] = { 2, 7 };
+#define SPARES_KEPT 64
 
 /* One that was kept, or NULL. */
 static struct flexsc_op *spare_take(struct flexsc_client *client, u8 kind)

@@ -2,9 +2,9 @@
 /*
  * Chains that are made at once by the thread that posted them, in a helping WAIT
  * or a flush. As long as nothing stops them there is nothing to keep of them but
- * where they are. So such a chain becomes an operation (op.h), which costs more
- * than several calls, only when it has to wait for a file, to leave a call to a
- * worker, or to let the thread see to a signal.
+ * where they are. So such a chain, or what is left of it, becomes an operation
+ * (op.h), which costs more than several calls, only when it has to wait for a
+ * file, to leave a call to a worker, or to let the thread see to a signal.
  */
 #include <linux/bitops.h>
 #include <linux/sched/signal.h>
@@ -145,10 +145,26 @@ static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 				 struct flexsc_need *need)
 {
 	need->limited = false;
+	if (exec->call.nr == FLEXSC_NR_COMPARE)
+		return flexsc_compare(&exec->call);
 	if (likely(!(traits & FLEXSC_CALL_WORKED)))
 		return flexsc_exec_looked(exec, traits, need);
 	flexsc_forget(exec);
 	return flexsc_exec_open(exec, &exec->call, NULL);
+}
+
+/* Whether the chain ends with this result of the executor's call. */
+static __always_inline bool ends_here(const struct flexsc_exec *exec,
+				      const struct flexsc_quick_call *member,
+				      long result)
+{
+	/* Which argument is a size is looked up for those alone that need it. */
+	if (likely(result >= 0 &&
+		   !(member->flags & (FLEXSC_ENTRY_END_ON_ZERO |
+				      FLEXSC_ENTRY_END_ON_SHORT))))
+		return false;
+	return flexsc_ends_chain(member->flags, result, &exec->call,
+				 flexsc_size_at(member->nr));
 }
 
 /*
@@ -214,9 +230,7 @@ run_chain(struct flexsc_exec *exec, unsigned int page, struct flexsc_entry *entr
 		trace_flexsc_complete(exec->client, page, chain->bit + pos,
 				      member->nr, result);
 		entry++;
-		if (++pos == chain->n ||
-		    flexsc_ends_chain(member->flags, result, &exec->call,
-				      flexsc_size_at(member->nr)))
+		if (++pos == chain->n || ends_here(exec, member, result))
 			break;
 	}
 	return pos;

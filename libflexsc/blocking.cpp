@@ -120,6 +120,7 @@ bool may_block(const Call& call) noexcept {
 Prospect prospect_of(const Call& call) noexcept {
   switch (call.nr) {
     case FLEXSC_NR_NOP:
+    case FLEXSC_NR_COMPARE:
     case SYS_lseek:
     case SYS_fstat:
     case SYS_close:

@@ -2,6 +2,8 @@
 #include "chain_run.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <system_error>
 
 namespace flexsc::detail {
@@ -108,6 +110,19 @@ void ChainRun::made(long result) noexcept {
       cut_off(-ELOOP);
     }
   }
+}
+
+long compare(const Call& call) noexcept {
+  constexpr std::size_t kWord = sizeof(std::uint64_t);
+  // NOLINTBEGIN(performance-no-int-to-ptr)
+  const auto* a = reinterpret_cast<const char*>(call.args[0]);
+  const auto* b = reinterpret_cast<const char*>(call.args[1]);
+  // NOLINTEND(performance-no-int-to-ptr)
+  for (std::uint64_t words = call.args[2]; words != 0; words &= words - 1) {
+    const std::size_t at = kWord * static_cast<std::size_t>(std::countr_zero(words));
+    if (std::memcmp(a + at, b + at, kWord) != 0) return -ESTALE;
+  }
+  return 0;
 }
 
 void ChainRun::cut_off(long why) noexcept {

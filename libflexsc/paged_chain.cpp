@@ -32,17 +32,21 @@ bool find_run(Word bits, unsigned length, unsigned& bit) noexcept {
 }  // namespace
 
 bool PagedChannel::find_room(unsigned length, Place& place) {
+  place.page = chain_page_;
+  if (find_run(free_.of(chain_page_), length, place.bit)) return true;
   return free_.any_page([&](unsigned page) {
-    place.page = page;
+    place.page = chain_page_ = page;
     return find_run(free_.of(page), length, place.bit);
   });
 }
 
 /// Whether a worker can be asked. What it judges by arguments that are results, it would judge
 /// with half of the chain done.
-inline bool PagedChannel::worker_may_run(const ChainCall& member) const {
-  return policy_->worker_may_run(member.call) &&
-         (member.from == 0 || policy_->class_of(member.call) != FLEXSC_CLASS_ARGS);
+inline bool PagedChannel::worker_may_run(const Policy& policy, const ChainCall& member) {
+  const std::uint8_t its = policy.class_of(member.call);
+  if (its == FLEXSC_CLASS_WORKER) [[likely]]
+    return true;
+  return its == FLEXSC_CLASS_ARGS && member.from == 0 && policy.worker_may_run(member.call);
 }
 
 bool PagedChannel::post_chain(const Chain& chain, std::span<long> results, void* token,
@@ -86,15 +90,14 @@ inline bool PagedChannel::post_at_head(Place& head, const Chain& chain, std::spa
   posted_chains_[head.index()] = {length, results.data()};
   flexsc_entry* entry = &pages_.entry(head.page, head.bit);
   bool workers = true;
+  const Policy& policy = *policy_;
   for (const ChainCall& member : chain.members()) {
-    fill(*entry, member.call);
-    entry->flags = member.flags | FLEXSC_ENTRY_LINK;
-    entry->from = member.from;
+    fill(*entry, member.call, member.flags | FLEXSC_ENTRY_LINK, member.from);
     ++entry;
     // These have a meaning of their own outside of chains; one that breaks another rule is refused
     // by who makes it.
-    workers = workers && (member.flags & (FLEXSC_ENTRY_LINK | FLEXSC_ENTRY_DEADLINE)) == 0 &&
-              worker_may_run(member);
+    workers &= (member.flags & (FLEXSC_ENTRY_LINK | FLEXSC_ENTRY_DEADLINE)) == 0 &&
+               worker_may_run(policy, member);
   }
   entry[-1].flags = chain.members().back().flags;
   if (how.deadline != Clock::time_point::max()) {
@@ -116,9 +119,10 @@ Completion PagedChannel::finish_chain(Place head) {
   const PostedChain& chain = posted_chains_[head.index()];
   const std::span<long> results(chain.results, chain.length);
   bool cut = false;
-  for (unsigned i = 0; i < chain.length; ++i) {
-    results[i] = static_cast<long>(pages_.entry(head.page, head.bit + i).result);
-    cut = cut || not_made(results[i]);
+  const flexsc_entry* entry = &pages_.entry(head.page, head.bit);
+  for (long& result : results) {
+    result = static_cast<long>((entry++)->result);
+    cut |= not_made(result);
   }
   if (cut) [[unlikely]] {
     const auto where = std::find_if(results.begin(), results.end(), not_made);

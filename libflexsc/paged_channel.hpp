@@ -129,7 +129,7 @@ class PagedChannel final : public Channel {
   [[nodiscard]] Completion run_chain_directly(Place head);
   [[nodiscard]] bool post_at_head(Place& head, const Chain& chain, std::span<long> results,
                                   void* token, const PostOptions& how);
-  [[nodiscard]] bool worker_may_run(const ChainCall& member) const;
+  [[nodiscard]] static bool worker_may_run(const Policy& policy, const ChainCall& member);
 
   // Cancelling and deadlines (paged_cancel.cpp).
   void set_deadline(Place place, flexsc_entry& entry, Clock::time_point deadline);
@@ -162,6 +162,7 @@ class PagedChannel final : public Channel {
   EntrySet odd_;
   EntrySet chains_;                         ///< heads of chains in flight
   std::vector<PostedChain> posted_chains_;  ///< by head; empty until the first chain
+  unsigned chain_page_ = 0;                 ///< where the last chain found room
   EntrySet cancelled_;                      ///< posted, and the transport was told to cancel them
   EntrySet late_;                           ///< cancelled for their deadline
   EntrySet limited_;                        ///< with a deadline, which is in limits_

@@ -95,10 +95,11 @@ class Pages {
 };
 
 /// Writes a call into an entry that nobody else uses now.
-inline void fill(flexsc_entry& entry, const Call& call) noexcept {
+inline void fill(flexsc_entry& entry, const Call& call, unsigned flags = 0,
+                 unsigned from = 0) noexcept {
   entry.nr = call.nr;
-  entry.flags = 0;
-  entry.from = 0;
+  entry.flags = static_cast<std::uint16_t>(flags);
+  entry.from = static_cast<std::uint16_t>(from);
   std::memcpy(entry.args, call.args.data(), sizeof entry.args);
 }
 
@@ -111,8 +112,9 @@ inline Call call_in(const flexsc_entry& entry) noexcept {
 
 /// Whether a result says that the call was not made and should be made directly.
 [[nodiscard]] constexpr bool not_made(long result) noexcept {
-  return result == -FLEXSC_E_CALLER_ONLY || result == -FLEXSC_E_REFUSED ||
-         result == -FLEXSC_E_STOPPED;
+  static_assert(FLEXSC_E_REFUSED == FLEXSC_E_CALLER_ONLY + 1 &&
+                FLEXSC_E_STOPPED == FLEXSC_E_CALLER_ONLY + 2);
+  return result >= -FLEXSC_E_STOPPED && result <= -FLEXSC_E_CALLER_ONLY;
 }
 
 }  // namespace flexsc::detail

@@ -25,7 +25,7 @@ namespace flexsc::detail {
 namespace {
 
 constexpr long kWorker[] = {
-    FLEXSC_NR_NOP,
+    FLEXSC_NR_NOP, FLEXSC_NR_COMPARE,
     // Transfers
     SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_preadv, SYS_pwritev,
     SYS_preadv2, SYS_pwritev2, SYS_sendfile, SYS_splice, SYS_tee, SYS_vmsplice, SYS_copy_file_range,

@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "flexsc/call.hpp"
@@ -45,6 +46,18 @@ class Chain {
   /// Most members: a chain lies in one system-call page.
   static constexpr std::size_t kMembers = FLEXSC_PAGE_ENTRIES;
 
+  Chain() = default;
+  Chain(const Chain&) = default;
+  Chain& operator=(const Chain&) = default;
+  Chain(Chain&& other) noexcept
+      : room_(std::move(other.room_)), size_(std::exchange(other.size_, 0)) {}
+  Chain& operator=(Chain&& other) noexcept {
+    std::swap(room_, other.room_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~Chain() = default;
+
   /// A member that add() made. Valid while its chain is.
   class Member {
    public:
@@ -64,7 +77,7 @@ class Chain {
     friend class Chain;
     Member(Chain& chain, unsigned position) noexcept : chain_(&chain), position_(position) {}
     Member& mark(unsigned flag) {
-      ChainCall& member = chain_->members_[position_];
+      ChainCall& member = chain_->room_[position_];
       member.flags = static_cast<std::uint16_t>(member.flags | flag);
       return *this;
     }
@@ -94,41 +107,53 @@ class Chain {
     return checked(member);
   }
 
+  /// Appends a condition: the chain ends here with -ESTALE unless two pieces of memory are the same
+  /// by then, in those words of 8 bytes that `words` has a bit for (the lowest for the first). So
+  /// an answer that was prepared for what a call is expected to find can follow that call. Memory
+  /// that cannot be read: -EFAULT where the kernel compares; elsewhere it is a fault of the
+  /// program.
+  /// @throws std::length_error beyond kMembers
+  Member compare(const void* a, const void* b, std::uint64_t words) {
+    return add(FLEXSC_NR_COMPARE, a, b, words);
+  }
+
   /// When the last member did not end it, the chain begins again: at most FLEXSC_MAX_ROUNDS
   /// times, then its last result is -ELOOP. Call it when all members are there.
   /// @throws std::logic_error for an empty chain
   Chain& repeat() {
-    if (members_.empty()) throw std::logic_error("an empty chain cannot repeat");
-    members_.back().flags |= FLEXSC_ENTRY_REPEAT;
+    if (size_ == 0) throw std::logic_error("an empty chain cannot repeat");
+    room_[size_ - 1].flags |= FLEXSC_ENTRY_REPEAT;
     return *this;
   }
 
-  [[nodiscard]] std::span<const ChainCall> members() const noexcept { return members_; }
-  [[nodiscard]] std::size_t size() const noexcept { return members_.size(); }
+  [[nodiscard]] std::span<const ChainCall> members() const noexcept {
+    return {room_.data(), size_};
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
   /// Takes all calls away, and keeps the memory for others.
-  void clear() noexcept { members_.clear(); }
+  void clear() noexcept { size_ = 0; }
 
  private:
   /// Most chains have few calls: one allocation.
   static constexpr std::size_t kFew = 8;
 
   ChainCall& append() {
-    if (members_.size() == members_.capacity()) [[unlikely]]
+    if (size_ == room_.size()) [[unlikely]]
       grow();
-    return members_.emplace_back();
+    return room_[size_++] = {};
   }
   [[gnu::noinline]] void grow() {
-    if (members_.size() == kMembers) throw std::length_error("a chain has at most 64 calls");
+    if (size_ == kMembers) throw std::length_error("a chain has at most 64 calls");
     // Never more than kMembers, so that this is asked for the next one.
-    members_.reserve(std::clamp(2 * members_.size(), kFew, kMembers));
+    room_.resize(std::clamp(2 * size_, kFew, kMembers));
   }
   /// The last member, if its arguments are such as may be; else it is taken away again.
   Member checked(const ChainCall& member) {
-    const std::size_t position = members_.size() - 1;
+    const std::size_t position = size_ - 1;
     for (std::size_t at = 0; member.from >> at != 0 && at < member.call.args.size(); ++at) {
       if ((member.from >> at & 1U) != 0 && member.call.args[at] >= position) {
-        members_.pop_back();
+        --size_;
         throw std::invalid_argument("the result of a call that is not earlier in the chain");
       }
     }
@@ -144,7 +169,8 @@ class Chain {
     member.from = static_cast<std::uint16_t>(member.from | (1U << at));
   }
 
-  std::vector<ChainCall> members_;
+  std::vector<ChainCall> room_;  // the members, and what is kept for others
+  std::size_t size_ = 0;
 };
 
 /// Runs a chain in the calling thread, call by call. Returns the result of its last member;

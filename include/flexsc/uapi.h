@@ -76,6 +76,14 @@
  */
 #define FLEXSC_NR_NOP 400
 
+/*
+ * Not a system call of Linux, and in a chain the condition under which it goes
+ * on: compares two pieces of memory, args[0] and args[1], by words of 8 bytes.
+ * Bit i of args[2]: word i counts. 0: all that count are the same. -ESTALE: not.
+ * -EFAULT: not all of the memory up to the last word that counts can be read.
+ */
+#define FLEXSC_NR_COMPARE 401
+
 /* Policy class of a call number, see FLEXSC_IOC_POLICY. */
 enum flexsc_call_class {
 	FLEXSC_CLASS_REFUSED = 0, /* -FLEXSC_E_REFUSED */
@@ -119,7 +127,7 @@ enum flexsc_call_class {
  * cannot be interrupted, completes with its own result.
  */
 struct flexsc_entry {
-	__u32 nr;    /* x86-64 system call number */
+	__u32 nr;    /* x86-64 system call number, or FLEXSC_NR_* */
 	__u16 flags; /* FLEXSC_ENTRY_*; others: -EINVAL */
 	__u16 from;  /* arguments that are results, see above */
 	__u64 args[6];

@@ -56,6 +56,38 @@ TEST_F(Help, ChainsAreItsOwnUntilOneOfTheirCallsSleeps) {
   ::unlink(fifo.c_str());
 }
 
+// What a chain that has to wait in the middle has done stays done, and is known to the rest.
+TEST_F(Help, RestOfAChainThatWaitsKnowsWhatCameBefore) {
+  const Rig rig = asleep();
+  const Pipe in = make_pipe();
+  const Pipe out = make_pipe();
+  std::array<char, 8> bytes{};
+  const std::array<Call, 6> calls{
+      call(SYS_dup, out.writer.get()),
+      call(SYS_getppid),
+      call(SYS_read, in.reader.get(), bytes.data(), bytes.size()),
+      call(SYS_write, ResultOf{0}, bytes.data(), ResultOf{2}),
+      call(SYS_close, ResultOf{0}),
+      call(SYS_write, out.writer.get(), bytes.data(), ResultOf{3}),
+  };
+  for (const __u64 round : {1U, 2U}) {
+    rig.client.fill_chain(0, 3, calls);
+    rig.client.set(0, 1U << 3);
+    EXPECT_EQ(rig.client.wait(6, 10ms, kHelp), 0);
+    EXPECT_EQ(rig.group.stats().helped, (round - 1) * 6) << "counted when it is complete";
+    put(in.writer, "four");
+    EXPECT_EQ(rig.client.wait(6, -1ns, kHelp), 6);
+    const Fd copy(static_cast<int>(rig.client.take(0, 3)));
+    EXPECT_GE(copy.get(), 0);
+    EXPECT_EQ(::fcntl(copy.get(), F_GETFD), -1);
+    EXPECT_EQ(rig.client.take(0, 4), ::getppid());
+    for (const unsigned i : {5U, 6U, 8U}) EXPECT_EQ(rig.client.take(0, i), 4) << i;
+    EXPECT_EQ(rig.client.take(0, 7), 0);
+    EXPECT_EQ(drain(out), "fourfour");
+    EXPECT_EQ(rig.group.stats().helped, round * 6);
+  }
+}
+
 // The room that was found for a call of a chain counts for the next one only as far as it goes, and
 // as long as the descriptor is the same file's.
 TEST_F(Help, LargeSendfileOfAChainDoesNotHoldTheCarrier) {

@@ -93,6 +93,27 @@ TEST_P(ChainTest, GoesOnAfterAnErrorWhereItSaysSo) {
   EXPECT_EQ(run(chain), (Results{-EBADF, getppid()}));
 }
 
+TEST_P(ChainTest, GoesOnOnlyIfWhatItComparesIsTheSame) {
+  const File file(pattern(100));
+  struct stat status {};
+  struct stat expected {};
+  ASSERT_EQ(fstat(file.fd, &expected), 0);
+  expected.st_nlink += 1;  // word 2
+  const auto goes_on = [&](std::uint64_t words) {
+    Chain chain;
+    chain.add(SYS_fstat, file.fd, &status);
+    chain.compare(&status, &expected, words);
+    chain.add(SYS_getppid);
+    return run(chain);
+  };
+  EXPECT_EQ(goes_on(0b1000011), (Results{0, 0, getppid()}));
+  EXPECT_EQ(goes_on(0b1000111), (Results{0, -ESTALE, -ECANCELED}));
+  EXPECT_EQ(goes_on(0), (Results{0, 0, getppid()}));
+  expected.st_size += 1;  // word 6
+  EXPECT_EQ(goes_on(0b1000011), (Results{0, -ESTALE, -ECANCELED}));
+  EXPECT_EQ(goes_on(0b0000011), (Results{0, 0, getppid()}));
+}
+
 TEST_P(ChainTest, PassesResultsOn) {
   const auto name = std::string("/dev/null");
   Chain chain;
