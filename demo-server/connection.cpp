@@ -53,7 +53,18 @@ bool Connection::serve_one() {
       }
       return false;
   }
-  return send_answer(service_.answer(parser_.request(), chain_ ? &*chain_ : nullptr));
+  service_.count();
+  const Request& request = parser_.request();
+  if (chain_ && service_.foresee(request, foreseen_)) {
+    Answer answer = std::move(foreseen_.answer);
+    std::string_view head = answer.head;
+    const Chained chained = send_chained(answer, head, &foreseen_);
+    if (chained != Chained::unforeseen) {
+      ++tally_.responses[answer.status];
+      return chained == Chained::sent && send_rest(answer, head);
+    }
+  }
+  return send_answer(service_.answer(request, chain_ ? &*chain_ : nullptr));
 }
 
 Connection::Input Connection::read_request() {
@@ -88,18 +99,33 @@ ssize_t Connection::receive() {
   return flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
 }
 
-/// The usual way of an answer, and what follows, as one chain: send it, close the file, and if
-/// there is room wait for the next request. Takes what it sent away from `answer` and `head`; the
-/// rest is to be sent. False if the connection cannot go on.
-bool Connection::send_chained(Answer& answer, std::string_view& head) {
+/// The usual way of an answer, and what follows, as one chain: find its file if it is foreseen,
+/// send it, close the file, and if there is room wait for the next request. Takes what it sent away
+/// from `answer` and `head`.
+Connection::Chained Connection::send_chained(Answer& answer, std::string_view& head,
+                                             const Foreseen* foreseen) {
+  if (answer.file_bytes > kChained) return foreseen ? Chained::unforeseen : Chained::sent;
   const int socket = socket_.get();
   const bool file = answer.file_bytes > 0;
+  struct stat status;  // not initialised: fstat() does that
   Chain& chain = *chain_;
   chain.clear();
+  if (foreseen != nullptr) {
+    const auto found = chain.add(SYS_openat2, service_.root(), foreseen->name.c_str(), &beneath(),
+                                 sizeof(open_how));
+    chain.add(SYS_fstat, found.result(), &status);
+    chain.compare(&status, &foreseen->expected, Foreseen::kWords);
+  }
+  const std::size_t begin = chain.size();
   chain.add(SYS_sendto, socket, head.data(), head.size(), head_flags(answer), 0, 0).end_on_short();
-  if (file) {
-    chain.add(SYS_sendfile, socket, answer.file.get(), 0, answer.file_bytes).end_on_short();
-    chain.add(SYS_close, answer.file.get()).go_on();
+  const auto send_file = [&](auto fd) {
+    chain.add(SYS_sendfile, socket, fd, 0, answer.file_bytes).end_on_short();
+    chain.add(SYS_close, fd).go_on();
+  };
+  if (foreseen != nullptr) {
+    send_file(ResultOf{0});
+  } else if (file) {
+    send_file(answer.file.get());
   }
   const bool receives =
       !answer.close && unparsed_.empty() && service_.open_connections() <= waiting_chains_;
@@ -108,29 +134,38 @@ bool Connection::send_chained(Answer& answer, std::string_view& head) {
   std::array<long, kChainCalls> results{};
   const DeadlineScope limit(service_.options().idle_timeout);
   const long last = run_chain(chain, results);
-  const auto [sent, sent_of_file, closed, unused] = results;
-  if (sent <= 0) return sent == -EINTR;
+  if (foreseen != nullptr) {
+    const auto [fd, told, same, unused0, unused1, unused2, unused3] = results;
+    if (fd >= 0) answer.file.reset(static_cast<int>(fd));
+    if (fd < 0 || told < 0 || same < 0) return Chained::unforeseen;
+  }
+  const long sent = results[begin];
+  if (sent <= 0) return sent == -EINTR ? Chained::sent : Chained::broken;
   tally_.bytes += static_cast<std::uint64_t>(sent);
   head.remove_prefix(static_cast<std::size_t>(sent));
-  if (!head.empty()) return true;
+  if (!head.empty()) return Chained::sent;
   if (file) {
+    const long sent_of_file = results[begin + 1];
     // 0: the file has become shorter than was promised. Only closing says so.
-    if (sent_of_file <= 0) return sent_of_file == -EINTR;
+    if (sent_of_file <= 0) return sent_of_file == -EINTR ? Chained::sent : Chained::broken;
     tally_.bytes += static_cast<std::uint64_t>(sent_of_file);
     answer.file_bytes -= static_cast<std::uint64_t>(sent_of_file);
-    if (answer.file_bytes > 0) return true;
-    if (closed != -ECANCELED) (void)answer.file.release();
+    if (answer.file_bytes > 0) return Chained::sent;
+    if (results[begin + 2] != -ECANCELED) (void)answer.file.release();
   }
   if (receives) received_ = last;
-  return true;
+  return Chained::sent;
 }
 
 bool Connection::send_answer(Answer answer) {
   ++tally_.responses[answer.status];
   std::string_view head = answer.head;
-  if (chain_ && answer.file_bytes <= kChained && !send_chained(answer, head)) {
-    return false;
-  }
+  if (chain_ && send_chained(answer, head, nullptr) == Chained::broken) return false;
+  return send_rest(answer, head);
+}
+
+/// Sends what is left of an answer. Whether the connection goes on.
+bool Connection::send_rest(Answer& answer, std::string_view head) {
   const int flags = head_flags(answer);
   while (!head.empty() || answer.file_bytes > 0) {
     // For one step forward: usually all of the head and of the file.

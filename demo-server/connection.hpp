@@ -24,7 +24,7 @@ namespace flexsc::http {
 class Connection {
  public:
   /// Calls of the longest chain.
-  static constexpr std::size_t kChainCalls = 4;
+  static constexpr std::size_t kChainCalls = 7;
 
   /// `chains`: calls that follow from each other are posted as one, in a fiber. The last of a chain
   /// waits for the next request, with all of the chain's entries, as long as no more than so many
@@ -50,11 +50,18 @@ class Connection {
 
  private:
   enum class Input { request, ended, timed_out };
+  enum class Chained {
+    sent,        ///< as far as it went; what is left of the answer is to be sent
+    broken,      ///< the connection cannot go on
+    unforeseen,  ///< the file is not as it was; nothing was sent
+  };
 
   [[nodiscard]] Input read_request();
   [[nodiscard]] ssize_t receive();
   [[nodiscard]] bool send_answer(Answer answer);
-  [[nodiscard]] bool send_chained(Answer& answer, std::string_view& head);
+  [[nodiscard]] Chained send_chained(Answer& answer, std::string_view& head,
+                                     const Foreseen* foreseen);
+  [[nodiscard]] bool send_rest(Answer& answer, std::string_view head);
   void linger() const;
 
   Service& service_;
@@ -64,6 +71,7 @@ class Connection {
   std::string_view unparsed_;      // part of buffer_
   std::size_t waiting_chains_;
   std::optional<Chain> chain_;    // if calls are chained; here for its memory
+  Foreseen foreseen_;             // as well
   std::optional<long> received_;  // what the chain of the last answer got into buffer_
   Tally tally_;
 };

@@ -52,6 +52,7 @@ void EventConnection::parse(Clock::time_point now) {
   if (unparsed_.empty()) return;
   unparsed_.remove_prefix(parser_.feed(unparsed_));
   if (parser_.complete()) {
+    service_.count();
     begin_answer(service_.answer(parser_.request(), nullptr), now);
   } else if (!begun) {
     // Counts from the first byte; further ones do not extend it.

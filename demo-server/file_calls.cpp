@@ -2,7 +2,6 @@
 #include "file_calls.hpp"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -15,24 +14,15 @@ namespace flexsc::http {
 
 namespace {
 
-/// Non-blocking, because opening a FIFO would otherwise wait for a writer.
-open_how beneath() {
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
-  return how;
-}
-
 long with_errno(long result) {
   return result < 0 ? -errno : result;
 }
 
 /// One attempt.
 long open_singly(int root, const std::string& path, struct stat& status) {
-  open_how how = beneath();
   const long fd =
       with_errno(flexsc::syscall(SYS_openat2, root, reinterpret_cast<long>(path.c_str()),
-                                 reinterpret_cast<long>(&how), sizeof how));
+                                 reinterpret_cast<long>(&beneath()), sizeof(open_how)));
   if (fd < 0) return fd;
   const long told = with_errno(flexsc::fstat(static_cast<int>(fd), &status));
   if (told == 0) return fd;
@@ -42,9 +32,8 @@ long open_singly(int root, const std::string& path, struct stat& status) {
 
 /// One attempt, as one chain.
 long open_chained(Chain& chain, int root, const std::string& path, struct stat& status) {
-  open_how how = beneath();
   chain.clear();
-  const auto file = chain.add(SYS_openat2, root, path.c_str(), &how, sizeof how);
+  const auto file = chain.add(SYS_openat2, root, path.c_str(), &beneath(), sizeof(open_how));
   chain.add(SYS_fstat, file.result(), &status);
   std::array<long, 2> results{};
   (void)run_chain(chain, results);
@@ -55,6 +44,14 @@ long open_chained(Chain& chain, int root, const std::string& path, struct stat& 
 }
 
 }  // namespace
+
+const open_how& beneath() noexcept {
+  // Non-blocking, because opening a FIFO would otherwise wait for a writer.
+  static constexpr open_how kHow{.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                                 .mode = 0,
+                                 .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+  return kHow;
+}
 
 long open_with_status(Chain* chain, int root, const std::string& path, struct stat& status) {
   for (int attempt = 0;; ++attempt) {

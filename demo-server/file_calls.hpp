@@ -3,6 +3,7 @@
 /// The system calls with which the request handler gets at a file.
 #pragma once
 
+#include <linux/openat2.h>
 #include <sys/stat.h>
 
 #include <string>
@@ -10,6 +11,9 @@
 #include "flexsc/chain.hpp"
 
 namespace flexsc::http {
+
+/// How files are opened: below a folder. Does not wait for a FIFO's writer.
+[[nodiscard]] const open_how& beneath() noexcept;
 
 /// Opens a file below the folder `root`, never outside of it, and asks for its status. The
 /// descriptor, or -errno. Does not wait for a FIFO's writer. With `chain`, which is overwritten,

@@ -64,11 +64,12 @@ class FibersModel final : public Model {
   }
 
  private:
-  /// See Connection. Half of all entries may belong to chains that wait: carriers do not get the
-  /// same number of connections each.
+  /// See Connection. Most entries may belong to chains that wait; of several carriers half, since
+  /// they do not get the same number of connections each.
   [[nodiscard]] std::optional<std::size_t> chains(const ModelOptions& options) {
     if (!options.multi_calls.value_or(runtime_.engine().kind() == EngineKind::kernel)) return {};
-    return entries(options) / 2 / Connection::kChainCalls;
+    const std::size_t all = entries(options);
+    return (runtime_.carriers() == 1 ? all / 8 * 7 : all / 2) / Connection::kChainCalls;
   }
   [[nodiscard]] std::size_t entries(const ModelOptions& options) const {
     return runtime_.carriers() * options.engine.pages_per_channel * FLEXSC_PAGE_ENTRIES;

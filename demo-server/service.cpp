@@ -133,7 +133,6 @@ Service::Service(const ServiceOptions& options) : options_(options), site_(optio
 
 Answer Service::answer(const Request& request, Chain* chain) {
   if (live_) {
-    live_->count();
     if (std::optional<Answer> own = live_->answer(request, stopping())) return std::move(*own);
   }
   return site_.answer(request, stopping(), chain);

@@ -100,8 +100,17 @@ class Service {
   explicit Service(const ServiceOptions& options);
 
   [[nodiscard]] const ServiceOptions& options() const noexcept { return options_; }
+  /// A request has come, for the counter that live() shows.
+  void count() noexcept {
+    if (live_) live_->count();
+  }
   /// Answers a request, with a file or with what live() shows.
   [[nodiscard]] Answer answer(const Request& request, Chain* chain);
+  /// See Site::foresee(). Never what live() shows: answer() has not found it as a file.
+  [[nodiscard]] bool foresee(const Request& request, Foreseen& foreseen) const {
+    return Site::foresee(request, stopping(), foreseen);
+  }
+  [[nodiscard]] int root() const noexcept { return site_.root(); }
   /// Null if the server does not show itself.
   [[nodiscard]] Live* live() noexcept { return live_ ? &*live_ : nullptr; }
   [[nodiscard]] bool stopping() const noexcept { return stopping_.load(std::memory_order_relaxed); }

@@ -117,6 +117,21 @@ class Validators {
   std::size_t tag_size_ = 0;
 };
 
+/// The file that was last sent for a target.
+struct Known {
+  /// The place for that of a target, in this thread: it may hold another's. Good until the next
+  /// call that could park a fiber.
+  [[gnu::noinline]] static Known& place_of(const std::string& target) {
+    constexpr std::size_t kKnown = 64;
+    thread_local std::array<Known, kKnown> all;
+    return all[std::hash<std::string>{}(target) % kKnown];
+  }
+
+  std::string target;
+  std::string name;  ///< of the file, below the root; empty: none yet
+  struct stat status {};
+};
+
 /// The lines that all answers have.
 void begin_head(HeadWriter& head, Answer& answer, int status, const Request& request, bool last) {
   answer.status = status;
@@ -169,7 +184,16 @@ int status_for_open_error(int error) {
   }
 }
 
+/// The word for Chain::compare() that holds a field of struct stat.
+constexpr std::uint64_t word(std::size_t offset) {
+  return std::uint64_t{1} << offset / sizeof(std::uint64_t);
+}
 }  // namespace
+
+const std::uint64_t Foreseen::kWords =
+    word(offsetof(struct stat, st_dev)) | word(offsetof(struct stat, st_ino)) |
+    word(offsetof(struct stat, st_mode)) | word(offsetof(struct stat, st_size)) |
+    word(offsetof(struct stat, st_mtim.tv_sec)) | word(offsetof(struct stat, st_mtim.tv_nsec));
 
 void OwnedFd::reset(int fd) noexcept {
   if (fd_ >= 0) (void)flexsc::close(fd_);
@@ -241,6 +265,24 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
   }
   if (!S_ISREG(status.st_mode)) return refusal(404, request, last);
 
+  std::uint64_t begin = 0;
+  Answer answer = describe(request, named, status, last, begin);
+  if (answer.file_bytes == 0) return answer;
+  // sendfile() without an offset goes on from the file's position, which is what a
+  // batch segment can record; so the position says where to begin.
+  if (begin > 0 && flexsc::lseek(file.get(), static_cast<off_t>(begin), SEEK_SET) < 0) {
+    return refusal(500, request, last);
+  }
+  answer.file = std::move(file);
+  if (chain != nullptr && answer.status == 200) {
+    Known::place_of(request.target) = {request.target, named, status};
+  }
+  return answer;
+}
+
+/// The answer with a file, but for the file itself, which is to be sent from `begin` on.
+Answer Site::describe(const Request& request, const std::string& name, const struct stat& status,
+                      bool last, std::uint64_t& begin) {
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const Validators& validators = Validators::of(status);
   const std::string_view tag = validators.tag();
@@ -260,7 +302,7 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
   head.text(validators.lines());
   const std::uint64_t length = part ? range.last - range.first + 1 : size;
   if (!unchanged) {
-    head.text("Content-Type: ").text(media_type(named));
+    head.text("Content-Type: ").text(media_type(name));
     head.text("\r\nContent-Length: ").number(length).text("\r\n");
     if (part) {
       head.text("Content-Range: bytes ").number(range.first).text("-").number(range.last);
@@ -268,18 +310,23 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
     }
   }
   answer.head = head.text("\r\n").str();
-  if (unchanged) return answer;
-  if (request.method == HTTP_GET && length > 0) {
-    // sendfile() without an offset goes on from the file's position, which is what a
-    // batch segment can record; so the position says where to begin.
-    if (part && range.first > 0 &&
-        flexsc::lseek(file.get(), static_cast<off_t>(range.first), SEEK_SET) < 0) {
-      return refusal(500, request, last);
-    }
-    answer.file = std::move(file);
+  if (!unchanged && request.method == HTTP_GET) {
     answer.file_bytes = length;
+    begin = part ? range.first : 0;
   }
   return answer;
+}
+
+bool Site::foresee(const Request& request, bool last, Foreseen& foreseen) {
+  if (request.refusal != 0 || request.method != HTTP_GET) return false;
+  const Known& known = Known::place_of(request.target);
+  if (known.name.empty() || known.target != request.target) return false;
+  std::uint64_t begin = 0;
+  foreseen.answer = describe(request, known.name, known.status, last, begin);
+  if (foreseen.answer.status != 200 || foreseen.answer.file_bytes == 0) return false;
+  foreseen.name = known.name;
+  foreseen.expected = known.status;
+  return true;
 }
 
 }  // namespace flexsc::http

@@ -48,6 +48,16 @@ struct Answer {
                         ///< destroys the answer on its way
 };
 
+/// An answer with a file, to give if that is found as it was the last time.
+struct Foreseen {
+  std::string name;         ///< of the file, below root()
+  struct stat expected {};  ///< its status
+  Answer answer;            ///< `file` is for the caller to open
+
+  /// What of a file's status an answer depends on, as words for Chain::compare().
+  static const std::uint64_t kWords;
+};
+
 /// Serves the files below one folder. Thread-safe; makes its system calls through
 /// posix.hpp, so in a fiber it parks.
 class Site {
@@ -56,8 +66,15 @@ class Site {
   explicit Site(const std::string& root);
 
   /// Answers a request. Never throws for what a client sent or the file system says.
-  /// `last`: the server is stopping, so the connection must end with this answer.
+  /// `last`: the server is stopping, so the connection must end with this answer. `chain`: see
+  /// open_with_status().
   [[nodiscard]] Answer answer(const Request& request, bool last, Chain* chain) const;
+
+  /// The same without a call, if answer() has sent a whole file for that target before, in a chain
+  /// and in this thread. Whether it has.
+  [[nodiscard]] static bool foresee(const Request& request, bool last, Foreseen& foreseen);
+  /// The folder.
+  [[nodiscard]] int root() const noexcept { return root_.get(); }
 
   /// An answer that is all in memory.
   [[nodiscard]] static Answer text(const Request& request, bool last, std::string_view type,
@@ -70,6 +87,8 @@ class Site {
                                       std::optional<std::uint64_t> size);
   Answer answer_with_file(const Request& request, const std::string& path, bool last,
                           Chain* chain) const;
+  [[nodiscard]] static Answer describe(const Request& request, const std::string& name,
+                                       const struct stat& status, bool last, std::uint64_t& begin);
 
   OwnedFd root_;
 };

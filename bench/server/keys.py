@@ -54,9 +54,8 @@ PROFILE = Extra("profile", "where the instructions of a request go, by part and 
 
 # Of keys that fall short on one CPU: why, in words; `profile` has the figures.
 CHAINS = ("The kernel does the same for a request either way, and crossings are a few per cent of its instructions: what "
-          "posting, finding, parking and taking results cost (module, libflexsc and fibers) has to stay below that. One "
-          "chain for all of a request, which goes on past the file's status only if it is what it was, would save some "
-          "500 instructions of them.")
+          "posting, finding, parking and taking results cost (module, libflexsc and fibers) has to stay below that. "
+          "All of a request is one chain already, if its file is as it was the last time.")
 WAKING = ("As for epoll. Besides, the client preempts the one thread that answers all of its connections at each answer, "
           "and sleeps and wakes for each; with a thread for each connection it never sleeps.")
 NETWORK = ("The kernel's network and the client are three quarters of nginx's instructions: a server that makes our calls "

@@ -168,5 +168,47 @@ TEST_P(Files, ValidatorsChangeWithTheFile) {
   std::filesystem::remove(file);
 }
 
+// A server may remember what it has served, but not give it when it is gone.
+TEST_P(Files, WhatWasServedBeforeIsServedAsItIsNow) {
+  namespace fs = std::filesystem;
+  Client client(port());
+  const fs::path file = site_root() / "remembered.txt";
+  const auto expect = [&client](const char* target, std::string_view body) {
+    for (int i = 0; i < 3; ++i) {
+      const Response response = client.get(target);
+      EXPECT_EQ(response.status, 200) << target << i << response.trouble;
+      EXPECT_EQ(response.body, body) << target << i;
+      EXPECT_EQ(response.field("content-length"), std::to_string(body.size())) << target << i;
+    }
+  };
+  std::ofstream(file) << "first";
+  expect("/remembered.txt", "first");
+  std::ofstream(file) << "longer than before";
+  expect("/remembered.txt", "longer than before");
+  std::ofstream(file) << "short";
+  expect("/remembered.txt", "short");
+  // Another file of the same size and time.
+  const auto time = fs::last_write_time(file);
+  std::ofstream(site_root() / "other.txt") << "other";
+  fs::last_write_time(site_root() / "other.txt", time);
+  fs::rename(site_root() / "other.txt", file);
+  expect("/remembered.txt", "other");
+  fs::remove(file);
+  EXPECT_EQ(client.get("/remembered.txt").status, 404);
+  fs::create_directory(file);
+  EXPECT_EQ(client.get("/remembered.txt").status, 404);
+  std::ofstream(file / "index.html") << "index";
+  expect("/remembered.txt", "index");
+  std::ofstream(file / "index.html") << "another";
+  expect("/remembered.txt", "another");
+  fs::remove_all(file);
+  std::ofstream(file) << "";
+  expect("/remembered.txt", "");
+  fs::resize_file(file, 300'000);  // too long for a chain
+  expect("/remembered.txt", std::string(300'000, '\0'));
+  fs::remove(file);
+  EXPECT_EQ(client.get("/remembered.txt").status, 404);
+}
+
 }  // namespace
 }  // namespace flexsc::http::test
