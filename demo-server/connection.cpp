@@ -55,7 +55,10 @@ bool Connection::serve_one() {
   }
   service_.count();
   const Request& request = parser_.request();
-  if (chain_ && service_.foresee(request, foreseen_)) {
+  // While each connection may have so many entries. With more of them, those that are free lie
+  // scattered, and long chains would wait for room.
+  const bool room = service_.open_connections() <= waiting_chains_;
+  if (chain_ && room && service_.foresee(request, foreseen_)) {
     Answer answer = std::move(foreseen_.answer);
     std::string_view head = answer.head;
     const Chained chained = send_chained(answer, head, &foreseen_);
