@@ -55,10 +55,9 @@ bool Connection::serve_one() {
   }
   service_.count();
   const Request& request = parser_.request();
-  // While each connection may have so many entries. With more of them, those that are free lie
-  // scattered, and long chains would wait for room.
-  const bool room = service_.open_connections() <= waiting_chains_;
-  if (chain_ && room && service_.foresee(request, foreseen_)) {
+  // With more connections the free entries lie scattered, and long chains would wait for room.
+  if (chain_ && has_room() && service_.foresee(request, foreseen_) &&
+      foreseen_.answer.file_bytes <= kChained) {
     Answer answer = std::move(foreseen_.answer);
     std::string_view head = answer.head;
     const Chained chained = send_chained(answer, head, &foreseen_);
@@ -107,7 +106,6 @@ ssize_t Connection::receive() {
 /// from `answer` and `head`.
 Connection::Chained Connection::send_chained(Answer& answer, std::string_view& head,
                                              const Foreseen* foreseen) {
-  if (answer.file_bytes > kChained) return foreseen ? Chained::unforeseen : Chained::sent;
   const int socket = socket_.get();
   const bool file = answer.file_bytes > 0;
   struct stat status;  // not initialised: fstat() does that
@@ -130,8 +128,7 @@ Connection::Chained Connection::send_chained(Answer& answer, std::string_view& h
   } else if (file) {
     send_file(answer.file.get());
   }
-  const bool receives =
-      !answer.close && unparsed_.empty() && service_.open_connections() <= waiting_chains_;
+  const bool receives = !answer.close && unparsed_.empty() && has_room();
   if (receives) chain.add(SYS_recvfrom, socket, buffer_.data(), buffer_.size(), 0, 0, 0);
 
   std::array<long, kChainCalls> results{};
@@ -163,7 +160,10 @@ Connection::Chained Connection::send_chained(Answer& answer, std::string_view& h
 bool Connection::send_answer(Answer answer) {
   ++tally_.responses[answer.status];
   std::string_view head = answer.head;
-  if (chain_ && send_chained(answer, head, nullptr) == Chained::broken) return false;
+  if (chain_ && answer.file_bytes <= kChained &&
+      send_chained(answer, head, nullptr) == Chained::broken) {
+    return false;
+  }
   return send_rest(answer, head);
 }
 

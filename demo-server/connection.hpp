@@ -56,6 +56,10 @@ class Connection {
     unforeseen,  ///< the file is not as it was; nothing was sent
   };
 
+  /// Whether each connection may hold the entries of a whole chain.
+  [[nodiscard]] bool has_room() const noexcept {
+    return service_.open_connections() <= waiting_chains_;
+  }
   [[nodiscard]] Input read_request();
   [[nodiscard]] ssize_t receive();
   [[nodiscard]] bool send_answer(Answer answer);

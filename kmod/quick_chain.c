@@ -140,13 +140,14 @@ static __always_inline long make_plain(struct flexsc_exec *exec)
 	return result;
 }
 
-/* A helper's call that may wait for its file, or opens one. */
+/* A helper's call that is not plain: it may wait for its file, open one, or neither. */
 static noinline long make_looked(struct flexsc_exec *exec, u16 traits,
 				 struct flexsc_need *need)
 {
 	need->limited = false;
-	if (exec->call.nr == FLEXSC_NR_COMPARE)
-		return flexsc_compare(&exec->call);
+	if (unlikely(!(traits & (FLEXSC_CALL_IN | FLEXSC_CALL_OUT |
+				 FLEXSC_CALL_SLEEPS | FLEXSC_CALL_WORKED))))
+		return flexsc_exec_call(exec, &exec->call, NULL);
 	if (likely(!(traits & FLEXSC_CALL_WORKED)))
 		return flexsc_exec_looked(exec, traits, need);
 	flexsc_forget(exec);
