@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <utility>
@@ -19,6 +20,10 @@ using Clock = std::chrono::steady_clock;
 
 /// Files that are sent in a chain. Larger ones may take their time, of which each step has its own.
 constexpr std::uint64_t kChained = 262'144;
+/// How long a chain may take. What it has not done by then goes on in single calls, so that a
+/// client that is slow or silent holds one entry and not all of a chain's: by now there may be more
+/// connections than has_room() knew of.
+constexpr std::chrono::milliseconds kChainWaits{100};
 
 int head_flags(const Answer& answer) {
   return MSG_NOSIGNAL | (answer.file_bytes > 0 ? MSG_MORE : 0);
@@ -97,7 +102,7 @@ ssize_t Connection::receive() {
     errno = static_cast<int>(-*got);
     return -1;
   }
-  const DeadlineScope limit(service_.options().idle_timeout);
+  const DeadlineScope limit(service_.options().idle_timeout - std::exchange(waited_, {}));
   return flexsc::recv(socket_.get(), buffer_.data(), buffer_.size(), 0);
 }
 
@@ -132,28 +137,35 @@ Connection::Chained Connection::send_chained(Answer& answer, std::string_view& h
   if (receives) chain.add(SYS_recvfrom, socket, buffer_.data(), buffer_.size(), 0, 0, 0);
 
   std::array<long, kChainCalls> results{};
-  const DeadlineScope limit(service_.options().idle_timeout);
+  const auto wait = std::min(kChainWaits, service_.options().idle_timeout);
+  const DeadlineScope limit(wait);
   const long last = run_chain(chain, results);
   if (foreseen != nullptr) {
     const auto [fd, told, same, unused0, unused1, unused2, unused3] = results;
     if (fd >= 0) answer.file.reset(static_cast<int>(fd));
     if (fd < 0 || told < 0 || same < 0) return Chained::unforeseen;
   }
+  // Only the chain was cancelled, for its time.
+  const auto goes_on = [](long error) { return error == -EINTR || error == -ECANCELED; };
   const long sent = results[begin];
-  if (sent <= 0) return sent == -EINTR ? Chained::sent : Chained::broken;
+  if (sent <= 0) return goes_on(sent) ? Chained::sent : Chained::broken;
   tally_.bytes += static_cast<std::uint64_t>(sent);
   head.remove_prefix(static_cast<std::size_t>(sent));
   if (!head.empty()) return Chained::sent;
   if (file) {
     const long sent_of_file = results[begin + 1];
     // 0: the file has become shorter than was promised. Only closing says so.
-    if (sent_of_file <= 0) return sent_of_file == -EINTR ? Chained::sent : Chained::broken;
+    if (sent_of_file <= 0) return goes_on(sent_of_file) ? Chained::sent : Chained::broken;
     tally_.bytes += static_cast<std::uint64_t>(sent_of_file);
     answer.file_bytes -= static_cast<std::uint64_t>(sent_of_file);
     if (answer.file_bytes > 0) return Chained::sent;
     if (results[begin + 2] != -ECANCELED) (void)answer.file.release();
   }
-  if (receives) received_ = last;
+  if (receives && last == -ETIMEDOUT) {
+    waited_ = wait;
+  } else if (receives) {
+    received_ = last;
+  }
   return Chained::sent;
 }
 

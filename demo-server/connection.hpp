@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -74,9 +75,10 @@ class Connection {
   std::array<char, 8192> buffer_;  // not initialised: only what recv() wrote is read
   std::string_view unparsed_;      // part of buffer_
   std::size_t waiting_chains_;
-  std::optional<Chain> chain_;    // if calls are chained; here for its memory
-  Foreseen foreseen_;             // as well
-  std::optional<long> received_;  // what the chain of the last answer got into buffer_
+  std::optional<Chain> chain_;           // if calls are chained; here for its memory
+  Foreseen foreseen_;                    // as well
+  std::optional<long> received_;         // what the chain of the last answer got into buffer_
+  std::chrono::milliseconds waited_{0};  // or how long it waited for nothing
   Tally tally_;
 };
 

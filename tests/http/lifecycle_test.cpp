@@ -114,6 +114,25 @@ TEST_P(Lifecycle, ARushOfClientsIsLetIn) {
   EXPECT_EQ(server.stats()["requests"], 2 * kClients);
 }
 
+// Who is served and stays may keep more than it needs for a moment only.
+TEST_P(Lifecycle, ThoseWhoStayLeaveRoomForOthers) {
+  constexpr std::size_t kFirst = 60;
+  constexpr std::size_t kClients = 170;
+  ServerProcess server(GetParam(), site_root(), {"--carriers", "0"});
+  std::vector<std::unique_ptr<Client>> clients;
+  for (std::size_t i = 0; i < kClients; ++i) {
+    clients.push_back(std::make_unique<Client>(server.port()));
+    ASSERT_EQ(clients.back()->get("/small.txt").status, 200) << i;
+    if (i < kFirst) {
+      ASSERT_EQ(clients.back()->get("/small.txt").status, 200) << i;
+    }
+  }
+  for (const auto& client : clients) ASSERT_EQ(client->get("/small.txt").status, 200);
+  clients.clear();
+  EXPECT_EQ(server.stop().exit_code, 0);
+  EXPECT_EQ(server.stats()["requests"], 2 * kClients + kFirst);
+}
+
 TEST_P(Lifecycle, SilenceEndsAConnectionAndAHalfRequestIsTold) {
   ServerProcess server(GetParam(), site_root(),
                        {"--idle-timeout-ms", "700", "--request-timeout-ms", "400"});
