@@ -30,6 +30,8 @@ std::vector<Live::Core> cores_of(const ModelOptions& model) {
 std::optional<Options> parse_options(int argc, char** argv, int& exit_code) {
   Options options;
   options.model.threads = 0;
+  // Four thousand connections can be silent at a time, for 256 KiB; what is not used costs no more.
+  options.model.engine.pages_per_channel = 64;
   std::string model(to_string(options.model.kind));
   std::string engine(flexsc::to_string(EngineKind::threads));
   unsigned spin_us = static_cast<unsigned>(options.model.engine.spin.count());

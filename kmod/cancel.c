@@ -129,12 +129,13 @@ void flexsc_cancel_entry(struct flexsc_client *client, unsigned int page,
 static unsigned int cancel_posted(const struct cancel_request *request)
 {
 	struct flexsc_client *client = request->client;
+	unsigned int nr_pages = flexsc_used_pages(client);
 	unsigned int queue, page, found = 0;
 
 	for (queue = 0; queue < FLEXSC_QUEUES; queue++) {
 		u64 *words = client->header->submission[queue].page;
 
-		for (page = 0; page < client->nr_pages; page++) {
+		for (page = 0; page < nr_pages; page++) {
 			u64 bits = READ_ONCE(words[page]);
 
 			if (likely(!bits))

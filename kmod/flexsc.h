@@ -284,6 +284,20 @@ struct flexsc_client {
 	struct flexsc_entry *pages[];
 };
 
+/*
+ * In how many pages something may be posted or complete, as user space says: it
+ * writes that before the submission bit, so who sees it late might as well have
+ * looked a little earlier, and the barriers of who parks are between need_doorbell
+ * and both. No more than there are, whatever it says.
+ */
+static inline unsigned int flexsc_used_pages(const struct flexsc_client *client)
+{
+	u32 used = READ_ONCE(client->header->used_pages.value);
+
+	/* 0, which says nothing, becomes the largest. */
+	return min(used - 1, client->nr_pages - 1) + 1;
+}
+
 /* main.c */
 void flexsc_groups_add(struct flexsc_group *group);
 void flexsc_groups_remove(struct flexsc_group *group);

@@ -158,10 +158,11 @@ long flexsc_client_flush(struct flexsc_client *client)
 	u64 *words = client->header->submission[FLEXSC_QUEUE_FLUSH].page;
 	/* What is read of it is written first. */
 	struct flexsc_exec exec fx_uninitialized;
+	unsigned int nr_pages = flexsc_used_pages(client);
 	unsigned int page, uncounted = 0;
 	long n = 0, odd = 0;
 
-	for (page = 0; page < client->nr_pages; page++) {
+	for (page = 0; page < nr_pages; page++) {
 		unsigned int size;
 		u64 bits, left;
 

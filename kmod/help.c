@@ -131,7 +131,7 @@ bool flexsc_help_plain(struct flexsc_client *client)
 	 */
 	smp_mb__after_atomic();
 	for (; pool != end; pool++, words += FLEXSC_MAX_PAGES) {
-		u64 *word = words, *last = words + client->nr_pages;
+		u64 *word = words, *last = words + flexsc_used_pages(client);
 
 		for (; word != last; word++) {
 			if (READ_ONCE(*word))
@@ -149,7 +149,7 @@ static void help_pool(struct flexsc_exec *exec, struct flexsc_client *client)
 {
 	struct flexsc_pool *pool = exec->pool;
 	u64 *words = client->header->submission[pool->index].page;
-	u64 *word = words, *last = words + client->nr_pages;
+	u64 *word = words, *last = words + flexsc_used_pages(client);
 	struct flexsc_op *op;
 
 	for (; word != last; word++) {

@@ -55,7 +55,7 @@ static void set_need_doorbell(struct flexsc_pool *pool, u32 value)
 static bool pool_pending(struct flexsc_pool *pool)
 {
 	struct flexsc_group *group = pool->group;
-	unsigned int i, page;
+	unsigned int i, page, nr_pages;
 
 	lockdep_assert_held(&group->lock);
 	/* See flexsc_pool_begin_locked(). */
@@ -64,9 +64,12 @@ static bool pool_pending(struct flexsc_pool *pool)
 	for (i = 0; i < FLEXSC_MAX_CLIENTS; i++) {
 		struct flexsc_client *client = group->clients[i];
 
-		if (client && READ_ONCE(client->nr_ready[pool->index]))
+		if (!client)
+			continue;
+		if (READ_ONCE(client->nr_ready[pool->index]))
 			return true;
-		for (page = 0; client && page < client->nr_pages; page++) {
+		nr_pages = flexsc_used_pages(client);
+		for (page = 0; page < nr_pages; page++) {
 			if (READ_ONCE(client->header->submission[pool->index].page[page]))
 				return true;
 		}

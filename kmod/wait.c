@@ -60,7 +60,7 @@ static __always_inline unsigned int
 client_completions(const struct flexsc_client *client)
 {
 	const u64 *word = client->header->completion.page;
-	const u64 *last = word + client->nr_pages;
+	const u64 *last = word + flexsc_used_pages(client);
 	unsigned int n = 0;
 
 	do {

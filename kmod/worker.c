@@ -181,15 +181,16 @@ static bool serve_client(struct flexsc_worker *worker, unsigned int i)
 	struct flexsc_client *client = worker->clients[i];
 	struct flexsc_pool *pool = worker->pool;
 	u64 *words = client->header->submission[pool->index].page;
-	unsigned int n, page = worker->next_page[i];
+	unsigned int n, nr_pages = flexsc_used_pages(client);
+	unsigned int page = worker->next_page[i];
 	bool any = false;
 
 	if (unlikely(READ_ONCE(client->nr_ready[pool->index]))) {
 		serve_ready(worker, client);
 		any = true;
 	}
-	for (n = 0; n < client->nr_pages; n++) {
-		if (page >= client->nr_pages)
+	for (n = 0; n < nr_pages; n++) {
+		if (page >= nr_pages)
 			page = 0;
 		if (unlikely(READ_ONCE(words[page]))) {
 			worker->next_page[i] = page + 1;

@@ -129,6 +129,8 @@ void PagedChannel::publish() {
     if (pending.empty()) continue;
     pending.each_page([&](unsigned page) {
       const Word bits = pending.take(page);
+      if (page >= used_pages_) [[unlikely]]
+        pages_.use(used_pages_ = page + 1);
       posted_.add(page, bits);
       post_bits(pages_.submission(pool, page), bits);
     });

@@ -149,6 +149,7 @@ class PagedChannel final : public Channel {
   EntrySet free_, posted_, done_, direct_;
   std::vector<EntrySet> pending_;  ///< by pool
   unsigned unpublished_ = 0;       ///< entries in pending_
+  unsigned used_pages_ = 0;        ///< as the header says
   unsigned unrung_ = 0;            ///< pools: bits are set that no worker may know of
   bool stopped_ = false;
   const bool helps_;

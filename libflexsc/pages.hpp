@@ -73,6 +73,12 @@ class Pages {
   }
 
   [[nodiscard]] unsigned count() const noexcept { return count_; }
+  /// Of these, the first in which something is posted or complete; see use().
+  [[nodiscard]] unsigned used() const noexcept {
+    return used_of(header_->used_pages.value, count_);
+  }
+  /// By the poster, before it posts in the last of `count` pages.
+  void use(unsigned count) const noexcept { set_used_pages(header_->used_pages.value, count); }
   [[nodiscard]] flexsc_client_header& header() const noexcept { return *header_; }
   [[nodiscard]] flexsc_entry& entry(unsigned page, unsigned bit) const noexcept {
     return entries_[std::size_t{page} * FLEXSC_PAGE_ENTRIES + bit];

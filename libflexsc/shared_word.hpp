@@ -97,6 +97,19 @@ inline bool doorbell_needed(__u32& need_doorbell) noexcept {
   return std::atomic_ref(need_doorbell).load(std::memory_order_seq_cst) != 0;
 }
 
+/// Poster: it uses so many pages from now on. Relaxed: the post_bits() that follows is what orders
+/// it. A worker that does not see it yet misses the bit too, as one that looked a little earlier;
+/// the last look before it sleeps is at all pages.
+inline void set_used_pages(__u32& used_pages, __u32 count) noexcept {
+  std::atomic_ref(used_pages).store(count, std::memory_order_relaxed);
+}
+
+/// Worker: how many of `count` pages there is something to see in. Relaxed, see set_used_pages().
+inline __u32 used_of(__u32& used_pages, __u32 count) noexcept {
+  const __u32 used = std::atomic_ref(used_pages).load(std::memory_order_relaxed);
+  return used == 0 || used > count ? count : used;
+}
+
 /// The group's state, which the kernel writes once (flexsc_group_stop()) and our own workers never.
 /// Relaxed: it only says that withdrawing has become sensible, and withdrawing is right at any
 /// time. Who sleeps in a wait is woken after it was written.

@@ -44,7 +44,7 @@ class ThreadsTransport final : public Transport {
     // After announcing the sleep; pairs with complete_bits() and then wake() in a worker.
     client_->parker.park(terms.timeout, [this, min] {
       unsigned set = 0;
-      for (unsigned page = 0; page < client_->pages.count(); ++page) {
+      for (unsigned page = 0; page < client_->pages.used(); ++page) {
         set += static_cast<unsigned>(
             std::popcount(peek_before_sleep(client_->pages.completion(page))));
         if (set >= min) return true;

@@ -64,7 +64,7 @@ bool UringTransport::enough(unsigned min) {
   take_completions();
   take_from_workers();
   unsigned set = 0;
-  for (unsigned page = 0; page < pages_.count() && set < min; ++page) {
+  for (unsigned page = 0; page < pages_.used() && set < min; ++page) {
     set += static_cast<unsigned>(std::popcount(peek(pages_.completion(page))));
   }
   return set >= min;
@@ -95,7 +95,7 @@ bool UringTransport::wait(const WaitTerms& terms) {
 
 void UringTransport::take_posted() {
   for (unsigned pool = 0; pool < pools_.size(); ++pool) {
-    for (unsigned page = 0; page < pages_.count(); ++page) {
+    for (unsigned page = 0; page < pages_.used(); ++page) {
       Word& word = pages_.submission(pool, page);
       if (peek(word) == 0) continue;
       for (Word bits = claim_bits(word); bits != 0; bits &= bits - 1) {

@@ -51,7 +51,8 @@ void WorkerPool::serve(Seat& seat) {
 bool WorkerPool::scan(Seat& seat, const ClientList& clients, bool& lost) {
   bool found = false;
   for (const auto& client : clients) {
-    for (unsigned page = 0; page < client->pages.count(); ++page) {
+    const unsigned pages = client->pages.used();
+    for (unsigned page = 0; page < pages; ++page) {
       Word& submission = client->pages.submission(number_, page);
       if (peek(submission) == 0) continue;
       const Word claimed = claim_bits(submission);

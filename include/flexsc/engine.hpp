@@ -78,7 +78,8 @@ struct EngineOptions {
   unsigned standby_max = 0;
   /// How long an idle worker polls before it sleeps.
   std::chrono::microseconds spin{50};
-  /// System-call pages (of 64 entries) of each channel, 1 to 256.
+  /// System-call pages (of 64 entries, 4 KiB) of each channel, 1 to 256. So many calls can be in
+  /// flight; what is not used costs memory only.
   unsigned pages_per_channel = 8;
   Help help = Help::automatic;
   /// Engine `uring`: a promise that calls which may wait are posted for descriptors without

@@ -186,7 +186,14 @@ struct flexsc_client_header {
 	 */
 	struct flexsc_line state;
 
-	__u8 pad1[384];
+	/*
+	 * Written by user space: it posts in the first so many pages only; 0 says
+	 * nothing. To post in a later one, raise it before the submission bit is
+	 * set. So pages that are not needed yet cost nobody a look.
+	 */
+	struct flexsc_line used_pages;
+
+	__u8 pad1[320];
 
 	/*
 	 * Written by the kernel: 1 while no worker of the pool looks at the

@@ -33,6 +33,7 @@ TEST_F(Pages, HeaderWordsAreNotRead) {
 TEST_F(Pages, SubmissionBeyondThePagesIsNotLookedAt) {
   const Rig rig({}, 2);
   flexsc_client_header& header = rig.client.header();
+  header.used_pages.value = FLEXSC_MAX_PAGES;
   for (unsigned page = 2; page < FLEXSC_MAX_PAGES; ++page) {
     header.submission[0].page[page] = ~__u64{0};
     header.submission[FLEXSC_QUEUE_FLUSH].page[page] = ~__u64{0};
@@ -47,6 +48,38 @@ TEST_F(Pages, SubmissionBeyondThePagesIsNotLookedAt) {
   // Nor are completion bits there counted.
   header.completion.page[63] = ~__u64{0};
   EXPECT_EQ(rig.client.wait(1, 0ns), 0);
+}
+
+// What a client says of the pages that it uses is believed as far as it makes less work.
+TEST_F(Pages, NothingIsLookedAtBeyondThoseInUse) {
+  const Rig rig({.spin_us = 0}, 4);
+  const auto use = [&](__u32 pages) {
+    std::atomic_ref(rig.client.header().used_pages.value).store(pages);
+  };
+  use(2);
+  EXPECT_EQ(rig.client.post(3, 0, call(SYS_getppid)), 0);
+  EXPECT_EQ(rig.client.post(3, 1, call(SYS_getppid), FLEXSC_QUEUE_FLUSH), 0);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(rig.client.doorbell(), 0);
+    EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
+    EXPECT_EQ(rig.client.wait(0, 0ns, FLEXSC_WAIT_HELP), 0);
+  }
+  // Nobody sees that it is posted, so nobody stays awake for it either.
+  EXPECT_TRUE(eventually(
+      [&] { return std::atomic_ref(rig.client.header().need_doorbell[0].value).load() != 0; }));
+  EXPECT_EQ(rig.client.flush(), 0);
+  EXPECT_EQ(rig.client.submitted(3), 1U);
+  EXPECT_EQ(rig.client.submitted(3, FLEXSC_QUEUE_FLUSH), 2U);
+  use(4);
+  EXPECT_EQ(rig.client.flush(), 1);
+  EXPECT_EQ(rig.client.doorbell(), 0);
+  EXPECT_EQ(rig.client.await(3, 0), ::getppid());
+  EXPECT_EQ(rig.client.await(3, 1), ::getppid());
+  for (const __u32 all : {0U, 5U, 256U, 257U, 0x80000000U, 0xffffffffU}) {
+    use(all);
+    EXPECT_EQ(rig.client.post(3, 0, call(SYS_getppid)), 0) << all;
+    EXPECT_EQ(rig.client.await(3, 0), ::getppid()) << all;
+  }
 }
 
 TEST_F(Pages, QueuesWithoutAPoolStayPosted) {

@@ -118,7 +118,7 @@ TEST_P(Lifecycle, ARushOfClientsIsLetIn) {
 TEST_P(Lifecycle, ThoseWhoStayLeaveRoomForOthers) {
   constexpr std::size_t kFirst = 60;
   constexpr std::size_t kClients = 170;
-  ServerProcess server(GetParam(), site_root(), {"--carriers", "0"});
+  ServerProcess server(GetParam(), site_root(), {"--carriers", "0", "--pages", "8"});
   std::vector<std::unique_ptr<Client>> clients;
   for (std::size_t i = 0; i < kClients; ++i) {
     clients.push_back(std::make_unique<Client>(server.port()));
