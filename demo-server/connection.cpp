@@ -18,8 +18,6 @@ namespace flexsc::http {
 namespace {
 using Clock = std::chrono::steady_clock;
 
-/// Files that are sent in a chain. Larger ones may take their time, of which each step has its own.
-constexpr std::uint64_t kChained = 262'144;
 /// How long a chain may take. What it has not done by then goes on in single calls, so that a
 /// client that is slow or silent holds one entry and not all of a chain's: by now there may be more
 /// connections than has_room() knew of.
@@ -61,8 +59,7 @@ bool Connection::serve_one() {
   service_.count();
   const Request& request = parser_.request();
   // With more connections the free entries lie scattered, and long chains would wait for room.
-  if (chain_ && has_room() && service_.foresee(request, foreseen_) &&
-      foreseen_.answer.file_bytes <= kChained) {
+  if (chain_ && has_room() && service_.foresee(request, foreseen_)) {
     Answer answer = std::move(foreseen_.answer);
     std::string_view head = answer.head;
     const Chained chained = send_chained(answer, head, &foreseen_);

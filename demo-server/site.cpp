@@ -128,7 +128,7 @@ struct Known {
   }
 
   std::string target;
-  std::string name;  ///< of the file, below the root; empty: none yet
+  std::string name;  ///< of the file, below the root; empty: none, or too large for a chain
   struct stat status {};
 };
 
@@ -275,7 +275,8 @@ Answer Site::answer_with_file(const Request& request, const std::string& path, b
   }
   answer.file = std::move(file);
   if (chain != nullptr && answer.status == 200) {
-    Known::place_of(request.target) = {request.target, named, status};
+    const bool chained = answer.file_bytes <= kChained;
+    Known::place_of(request.target) = {request.target, chained ? named : "", status};
   }
   return answer;
 }

@@ -48,6 +48,10 @@ struct Answer {
                         ///< destroys the answer on its way
 };
 
+/// Files up to here are sent in a chain. Larger ones may take their time, of which each step has
+/// its own.
+inline constexpr std::uint64_t kChained = 262'144;
+
 /// An answer with a file, to give if that is found as it was the last time.
 struct Foreseen {
   std::string name;         ///< of the file, below root()

@@ -25,6 +25,7 @@ fs::path make_site(const fs::path& folder) {
   put(root / "index.html", "<p>start</p>\n");
   put(root / "small.txt", pattern(kSmall));
   put(root / "page.html", pattern(kPage));
+  put(root / "medium.bin", pattern(kMedium));
   put(root / "big.bin", pattern(kBig));
   put(root / "empty.txt", "");
   put(root / "with space.txt", "spaced\n");

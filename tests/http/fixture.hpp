@@ -28,6 +28,7 @@ using driver::TemporaryFolder;
 
 inline constexpr std::size_t kSmall = 1024;
 inline constexpr std::size_t kPage = 4729;  ///< the page of the cluster-call measurements
+inline constexpr std::size_t kMedium = 200 * 1024;
 inline constexpr std::size_t kBig = 1024 * 1024;
 /// More than the socket buffers of both ends ever hold (4 MiB and what a test chooses), so
 /// that a server cannot be done with it before its client has read.

@@ -114,11 +114,23 @@ TEST_P(Lifecycle, ARushOfClientsIsLetIn) {
   EXPECT_EQ(server.stats()["requests"], 2 * kClients);
 }
 
+// More than fits between server and client, in answers that each are small enough for a chain.
+TEST_P(Lifecycle, WhoReadsLateGetsAllOfIt) {
+  constexpr int kRequests = 24;
+  Client client(port());
+  std::string requests;
+  for (int i = 0; i < kRequests; ++i) requests += request_for("GET", "/medium.bin");
+  ASSERT_TRUE(client.send(requests));
+  std::this_thread::sleep_for(milliseconds(400));
+  const std::string medium = pattern(kMedium);
+  for (int i = 0; i < kRequests; ++i) ASSERT_TRUE(client.read().body == medium) << i;
+}
+
 // Who is served and stays may keep more than it needs for a moment only.
 TEST_P(Lifecycle, ThoseWhoStayLeaveRoomForOthers) {
-  constexpr std::size_t kFirst = 60;
-  constexpr std::size_t kClients = 170;
-  ServerProcess server(GetParam(), site_root(), {"--carriers", "0", "--pages", "8"});
+  constexpr std::size_t kFirst = 8;
+  constexpr std::size_t kClients = 30;
+  ServerProcess server(GetParam(), site_root(), {"--carriers", "0", "--pages", "1"});
   std::vector<std::unique_ptr<Client>> clients;
   for (std::size_t i = 0; i < kClients; ++i) {
     clients.push_back(std::make_unique<Client>(server.port()));
