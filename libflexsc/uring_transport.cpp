@@ -168,6 +168,10 @@ void UringTransport::to_workers(unsigned page, unsigned bit, unsigned length) {
 
 void UringTransport::show_workers() {
   if (unshown_.empty()) return;
+  // The same places as the poster's.
+  if (const unsigned used = pages_.used(); workers_->pages.used() != used) {
+    workers_->pages.use(used);
+  }
   unsigned unrung = 0;
   unshown_.each_page([&](unsigned page) {
     std::array<Word, FLEXSC_MAX_POOLS> shown{};
