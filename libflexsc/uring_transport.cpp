@@ -207,6 +207,7 @@ void UringTransport::take_completions() {
   bool watches = true;
   ring_.take([&](std::uint64_t data, long result, bool more) {
     if (data < slots_.size()) return completed(data, result);
+    if (data < 2 * slots_.size()) return cancel_made(data - slots_.size(), result);
     if (data == kWake && !more) watches = false;
   });
   if (!watches) watch_eventfd();
@@ -263,14 +264,26 @@ void UringTransport::cancel(unsigned page, unsigned bit) {
   RingCall& slot = slots_[index(page, bit)];
   if (slot.in_ring) {
     slot.cancelled = true;
-    // Behind the operation and before any other that gets its place.
-    io_uring_sqe& sqe = ring_.next();
-    io_uring_prep_cancel64(&sqe, index(page, bit), 0);
-    sqe.user_data = kIgnored;
+    cancel_in_ring(index(page, bit));
     ring_.submit();
   } else if ((forwarded_.of(page) & bit_of(bit)) != 0) {
     pools_[slot.pool]->cancel({workers_.get(), page, bit});
   }
+}
+
+/// The request comes behind the operation, and before any other that gets its place.
+void UringTransport::cancel_in_ring(std::uint64_t place) {
+  io_uring_sqe& sqe = ring_.next();
+  io_uring_prep_cancel64(&sqe, place, 0);
+  sqe.user_data = slots_.size() + place;
+}
+
+/// A request to cancel was executed. It does not find an operation that was woken and that this
+/// thread has to try once more, as it does in the kernel when it waits; and if others were faster,
+/// the operation waits again. So it is asked to end until it is over.
+void UringTransport::cancel_made(std::uint64_t place, long result) {
+  const RingCall& slot = slots_[place];
+  if (result == -ENOENT && slot.in_ring && slot.cancelled) cancel_in_ring(place);
 }
 
 void UringTransport::cancel_is_over(unsigned page, unsigned bit) {

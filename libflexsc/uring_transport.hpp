@@ -59,7 +59,7 @@ class UringTransport final : public Transport {
   [[nodiscard]] std::uint64_t crossings() const noexcept override;
 
  private:
-  /// User data that is no place.
+  /// User data that is no place. That of a request to cancel is slots_.size() and the place.
   static constexpr std::uint64_t kWake = ~std::uint64_t{0};
   static constexpr std::uint64_t kIgnored = kWake - 1;
 
@@ -77,6 +77,8 @@ class UringTransport final : public Transport {
   void complete_cancelled(unsigned page, unsigned bit);
   void take_completions();
   void completed(std::uint64_t place, long result);
+  void cancel_in_ring(std::uint64_t place);
+  void cancel_made(std::uint64_t place, long result);
   void take_from_workers();
   [[nodiscard]] unsigned chain_length(unsigned page, unsigned bit) const noexcept;
   [[nodiscard]] bool enough(unsigned min);
