@@ -6,17 +6,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "file_calls.hpp"
 #include "flexsc/posix.hpp"
 
 namespace flexsc::http {
-
-namespace {
-
-long with_errno(ssize_t result) {
-  return result < 0 ? -errno : result;
-}
-
-}  // namespace
 
 EventConnection::EventConnection(Service& service, OwnedFd socket, Clock::time_point now)
     : service_(service),

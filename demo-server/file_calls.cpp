@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 
 #include <array>
-#include <cerrno>
 
 #include "flexsc/fiber.hpp"
 #include "flexsc/posix.hpp"
@@ -13,10 +12,6 @@
 namespace flexsc::http {
 
 namespace {
-
-long with_errno(long result) {
-  return result < 0 ? -errno : result;
-}
 
 /// One attempt.
 long open_singly(int root, const std::string& path, struct stat& status) {

@@ -6,11 +6,17 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <string>
 
 #include "flexsc/chain.hpp"
 
 namespace flexsc::http {
+
+/// What a call made just now returned, or -errno.
+[[nodiscard]] inline long with_errno(long result) noexcept {
+  return result < 0 ? -errno : result;
+}
 
 /// How files are opened: below a folder. Does not wait for a FIFO's writer.
 [[nodiscard]] const open_how& beneath() noexcept;

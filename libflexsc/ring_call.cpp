@@ -12,7 +12,6 @@ namespace flexsc::detail {
 
 namespace {
 
-constexpr unsigned char kOperationFtruncate = 55;
 /// The position of a file that has one, for operations that go on from there.
 constexpr std::uint64_t kNoOffset = ~std::uint64_t{0};
 

@@ -17,6 +17,9 @@
 
 namespace flexsc::detail {
 
+/// In liburing's header only later than in the kernel.
+inline constexpr unsigned char kOperationFtruncate = 55;
+
 /// Who makes a call.
 enum class Route : std::uint8_t {
   ring,     ///< it becomes an operation

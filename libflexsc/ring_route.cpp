@@ -39,8 +39,6 @@ constexpr std::uint64_t kMostVectors = 1024;  // UIO_MAXIOV
 constexpr std::uint64_t kMost32 = 0xffffffff;
 /// A write to a pipe of up to this size goes whole or not at all.
 constexpr std::uint64_t kAtomicPipeWrite = 4096;
-/// In liburing's header only later than in the kernel.
-constexpr unsigned kOperationFtruncate = 55;
 
 constexpr std::uint64_t kReceiveFlags =
     MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_NOSIGNAL | MSG_CMSG_CLOEXEC;

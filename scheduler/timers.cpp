@@ -12,7 +12,7 @@ namespace {
 
 constexpr unsigned kTickBits = 10;  // of a nanosecond count
 /// Timers of a slot that next() looks at one by one.
-constexpr int kLooks = 64;
+constexpr int kLookedAt = 64;
 
 }  // namespace
 
@@ -36,7 +36,7 @@ Clock::time_point TimerWheel::next() const noexcept {
   const Place place = first();
   const Timer* timer = levels_[place.level].slots[place.slot];
   Clock::time_point earliest = timer->when_;
-  for (int i = 0; i < kLooks; ++i) {
+  for (int i = 0; i < kLookedAt; ++i) {
     earliest = std::min(earliest, timer->when_);
     timer = timer->next_;
     if (timer == nullptr) return earliest;

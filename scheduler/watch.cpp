@@ -41,15 +41,14 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-/// Looks at each limit.
-constexpr std::int64_t kLooks = 4;
+constexpr std::int64_t kLooksPerLimit = 4;
 constexpr std::int64_t kMostOften = 1'000'000;       // ns
 constexpr std::int64_t kLeastOften = 1'000'000'000;  // ns
 /// Of the time, the share that goes to looks at the fibers is one of so many.
 constexpr std::int64_t kShare = 20;
 
 std::int64_t interval(std::int64_t limit) noexcept {
-  return std::clamp(limit / kLooks, kMostOften, kLeastOften);
+  return std::clamp(limit / kLooksPerLimit, kMostOften, kLeastOften);
 }
 
 std::int64_t checked(nanoseconds limit) {

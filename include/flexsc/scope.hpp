@@ -24,7 +24,7 @@ namespace flexsc {
 ///   scope.join();
 class Scope {
  public:
-  explicit Scope(Runtime& runtime) noexcept : runtime_(runtime) {}
+  explicit Scope(Runtime& runtime) : runtime_(runtime) {}
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   /// Cancels what is left and waits for it; what that throws is lost.

@@ -14,6 +14,9 @@
 
 namespace flexsc::conformance {
 
+/// More than any file has, and than any call moves.
+inline constexpr std::int64_t kHuge = std::int64_t{1} << 62;
+
 /// One variant of an argument, by name.
 struct Value {
   std::string name;

@@ -15,7 +15,6 @@ namespace flexsc::conformance {
 namespace {
 
 constexpr std::int64_t kFar = 150;  ///< no world has so many
-constexpr std::int64_t kHuge = std::int64_t{1} << 62;
 
 Values several() {
   return fds({"negative", "large", "closed", "file", "file_path", "dir", "pipe", "stream", "event",

@@ -9,7 +9,6 @@ namespace flexsc::conformance {
 
 namespace {
 
-constexpr std::int64_t kHuge = std::int64_t{1} << 62;
 constexpr std::int64_t kBeyond = 0x7ffff001;  // a byte more than a transfer moves
 
 Values readable() {

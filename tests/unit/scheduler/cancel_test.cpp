@@ -17,9 +17,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 bool cancelled(Fiber& fiber) {
   try {

@@ -16,9 +16,7 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 TEST(BoundedChannelTest, KeepsTheOrderAndItsBound) {
   BoundedChannel<int> channel(2);

@@ -19,9 +19,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 using test::error_of;
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 TEST(SemaphoreTest, GivesAsManyPermitsAsItHas) {
   CountingSemaphore permits(2);

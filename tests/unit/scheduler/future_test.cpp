@@ -16,9 +16,7 @@ namespace {
 using std::chrono::hours;
 using std::chrono::milliseconds;
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 /// The code of the std::future_error that `action` throws; of none, 0, which is no code.
 int code_of(const std::function<void()>& action) {

@@ -84,16 +84,7 @@ TEST_P(MoveTest, ErrnoGoesWithIt) {
       .join();
 }
 
-[[gnu::noinline]] std::string current_what() {
-  try {
-    if (const std::exception_ptr current = std::current_exception()) {
-      std::rethrow_exception(current);
-    }
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "none";
-}
+using test::current_what;
 
 struct MovesOnDestruction {
   Runtime& runtime;

@@ -21,9 +21,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 using test::error_of;
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 /// Runs `check` in a fiber and in a plain thread.
 template <class Check>

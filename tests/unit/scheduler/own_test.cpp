@@ -24,9 +24,7 @@
 namespace flexsc {
 namespace {
 
-RuntimeOptions carriers(std::size_t count) {
-  return test::options_for(EngineKind::direct, count);
-}
+using test::carriers;
 
 TEST(FiberLocalTest, EachFiberAndThreadHasItsOwn) {
   Runtime runtime(carriers(1));

@@ -125,10 +125,10 @@ TEST_P(RunOrderTest, WhoIsWokenIsPutInOrder) {
   EXPECT_EQ(order, (std::vector<int>{3, 2, 1}));
 }
 
-/// Counts what a carrier does with it. Last in, first out.
-class Stack final : public RunOrder {
+/// Counts what a carrier does with it. The last in is the first out.
+class LastFirst final : public RunOrder {
  public:
-  explicit Stack(std::atomic<int>& pushed) : pushed_(pushed) {}
+  explicit LastFirst(std::atomic<int>& pushed) : pushed_(pushed) {}
   void push(Runnable& fiber) noexcept override {
     ++pushed_;
     fibers_.push_back(&fiber);
@@ -148,7 +148,7 @@ class Stack final : public RunOrder {
 
 TEST_P(RunOrderTest, TheUsersOwn) {
   std::atomic<int> pushed{0};
-  Runtime runtime(ordered([&] { return std::make_unique<Stack>(pushed); }));
+  Runtime runtime(ordered([&] { return std::make_unique<LastFirst>(pushed); }));
   EXPECT_EQ(ran(runtime, {{.name = "a"}, {.name = "b"}, {.name = "c"}}),
             (std::vector<std::string>{"c", "b", "a"}));
   EXPECT_GE(pushed, 4);

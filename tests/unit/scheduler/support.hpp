@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <ostream>
 #include <string>
@@ -39,6 +40,19 @@ inline int error_of(const std::function<void()>& action) {
   return 0;
 }
 
+/// Of the exception that is being handled; "none" where none is. Not inlined: a fiber that moved
+/// must not find what was read on another thread.
+[[gnu::noinline]] inline std::string current_what() {
+  try {
+    if (const std::exception_ptr current = std::current_exception()) {
+      std::rethrow_exception(current);
+    }
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "none";
+}
+
 inline std::vector<int> allowed_cpus() {
   cpu_set_t set;
   std::vector<int> cpus;
@@ -56,6 +70,11 @@ inline RuntimeOptions options_for(EngineKind kind, std::size_t carriers) {
   const std::vector<int> cpus = allowed_cpus();
   for (std::size_t i = 0; i < carriers; ++i) options.carrier_cpus.push_back(cpus[i % cpus.size()]);
   return options;
+}
+
+/// For what has nothing to do with calls: engine `direct`.
+inline RuntimeOptions carriers(std::size_t count) {
+  return options_for(EngineKind::direct, count);
 }
 
 /// Tests that run on every engine; an engine that is not there is skipped with its reason.

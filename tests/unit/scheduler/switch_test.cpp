@@ -56,16 +56,7 @@ TEST_P(SwitchTest, ErrnoOfAFailedCallIsTheCallers) {
   for (Fiber& fiber : fibers) fiber.join();
 }
 
-std::string current_what() {
-  try {
-    if (const std::exception_ptr current = std::current_exception()) {
-      std::rethrow_exception(current);
-    }
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "none";
-}
+using test::current_what;
 
 // With the exception state left to the thread, the first fiber's current_exception()
 // would be the second one's after the switch back.
