@@ -37,24 +37,24 @@ def configure(variant: str) -> Path:
     return dest
 
 
+def build(variant: str, prefix: Sequence[str] = (), targets: Sequence[str] = ()) -> Path:
+    """
+    Everything, or these targets. The prefix is for what the build itself runs: test programs, to
+    list their cases.
+    """
+    dest = configure(variant)
+    run([*prefix, "ninja", "-C", str(dest), *targets],
+        f"{' and '.join(targets) or f'the {variant} build'} failed: the compiler's messages are above")
+    return dest
+
+
 def target(name: str, variant: str = "plain") -> Path:
     """One program."""
-    dest = configure(variant)
-    run(["ninja", "-C", str(dest), name],
-        f"{name} does not build: the compiler's messages are above")
-    return dest / "bin" / name
-
-
-def build(variant: str, prefix: Sequence[str] = ()) -> Path:
-    """The prefix is for what the build itself runs: test programs, to list their cases."""
-    dest = configure(variant)
-    run([*prefix, "ninja", "-C", str(dest)],
-        f"the {variant} build failed: the compiler's messages are above")
-    return dest
+    return build(variant, targets=(name,)) / "bin" / name
 
 
 if __name__ == "__main__":
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else "plain")
+        build((sys.argv[1:] or ["plain"])[0], targets=sys.argv[2:])
     except HarnessError as error:
         sys.exit(f"error: {error}")
