@@ -35,7 +35,7 @@
 #include "resolve.h"
 #include "trace.h"
 
-/* A worker that nobody needed for so long leaves, but for one spare. */
+/* A worker that nobody needed for so long may leave. */
 #define RETIRE_AFTER (5 * HZ)
 
 static void set_need_doorbell(struct flexsc_pool *pool, u32 value)
@@ -172,6 +172,27 @@ void flexsc_pool_begin_locked(struct flexsc_pool *pool)
 }
 
 /*
+ * Nobody needed this worker for long. It leaves if more are parked than may run
+ * at a time, and one spare. Blocked ones do not count: they cannot take over. Nor
+ * may it be the last one parked, as those that are being made may not come. It
+ * counts as running until it has left, and then has another one look for what it
+ * was not woken for (flexsc_worker_leave()).
+ */
+static bool retire(struct flexsc_worker *worker)
+{
+	struct flexsc_pool *pool = worker->pool;
+	bool leave;
+
+	raw_spin_lock_irq(&pool->group->lock);
+	leave = worker->parked && !list_is_singular(&pool->parked) &&
+		pool->nr_spare > READ_ONCE(pool->concurrency) + 1;
+	if (leave)
+		unpark(worker);
+	raw_spin_unlock_irq(&pool->group->lock);
+	return leave;
+}
+
+/*
  * Sleeps until there is something to do for this worker. It holds no client
  * meanwhile. Returns true when it has to leave.
  */
@@ -214,8 +235,7 @@ bool flexsc_worker_park(struct flexsc_worker *worker)
 				flexsc_worker_must_leave(worker);
 		} else if (!left) {
 			__set_current_state(TASK_RUNNING);
-			leave = READ_ONCE(pool->nr_workers) >
-				READ_ONCE(pool->concurrency) + 1;
+			leave = retire(worker);
 			left = RETIRE_AFTER;
 		} else {
 			left = schedule_timeout(left);

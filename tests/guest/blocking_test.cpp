@@ -310,6 +310,18 @@ TEST_F(Blocking, StandbyWorkersRetire) {
   EXPECT_EQ(rig.client.run(SYS_getppid), ::getppid());
 }
 
+// A worker that is blocked cannot take over from another, so it does not make one superfluous.
+TEST_F(Blocking, TheLastSpareStays) {
+  const Rig rig({.concurrency = 1, .spin_us = 0});
+  const Waiters waiters(rig.client, 0, 8);
+  ASSERT_TRUE(eventually([&] { return rig.group.stats().blocked >= 4; }));
+  // Longer than a worker that nobody needs stays.
+  EXPECT_FALSE(eventually([&] { return rig.group.stats().workers <= 4; }, 8s));
+  EXPECT_EQ(rig.client.post(0, 8, call(SYS_getppid)), 0);
+  EXPECT_TRUE(eventually([&] { return rig.client.done(0, 8); }));
+  waiters.finish(rig.client);
+}
+
 // Workers that were needed once do not stay for ever in the way: all of them leave with the group.
 TEST_F(Blocking, AllWorkersLeaveAfterAStorm) {
   {
