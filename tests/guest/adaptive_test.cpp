@@ -91,33 +91,6 @@ TEST_P(Adaptive, NotifyAndStop) {
 
 class WaitEnds : public GuestTest {};
 
-/// A thread that waits in the kernel.
-class Sleeper {
- public:
-  explicit Sleeper(const std::function<long()>& body)
-      : thread_([body, this] {
-          tid_ = ::gettid();
-          result_ = body();
-        }) {
-    REQUIRE(eventually([this] {
-      if (tid_ == 0) return false;
-      const std::string stat = read_file("/proc/self/task/" + std::to_string(tid_) + "/stat");
-      const auto end = stat.rfind(") ");
-      return end != std::string::npos && stat[end + 2] == 'S';
-    }));
-  }
-  long interrupted_by(int signal) {
-    ::pthread_kill(thread_.native_handle(), signal);
-    thread_.join();
-    return result_;
-  }
-
- private:
-  std::atomic<pid_t> tid_{0};
-  std::atomic<long> result_{0};
-  std::jthread thread_;
-};
-
 class Ignored {
  public:
   Ignored() {

@@ -19,14 +19,6 @@
 namespace flexsc_guest {
 namespace {
 
-Rig lone_worker(unsigned pages = 1) {
-  return Rig({.concurrency = 1, .standby_max = 0, .spin_us = 0}, pages);
-}
-
-bool waits(const Rig& rig, unsigned calls) {
-  return eventually([&] { return rig.group.stats().waiting == calls; });
-}
-
 struct SocketPair {
   explicit SocketPair(int type = SOCK_STREAM) {
     std::array<int, 2> ends{};

@@ -8,15 +8,6 @@
 namespace flexsc_guest {
 namespace {
 
-/// One worker and no other, asleep.
-Rig lone_worker(unsigned pages = 1) {
-  return Rig({.concurrency = 1, .standby_max = 0, .spin_us = 0}, pages);
-}
-
-bool waits(const Rig& rig, unsigned calls) {
-  return eventually([&] { return rig.group.stats().waiting == calls; });
-}
-
 class Arming : public GuestTest, public testing::WithParamInterface<int> {
  protected:
   static Kind kind() { return static_cast<Kind>(GetParam()); }

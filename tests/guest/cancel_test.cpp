@@ -18,12 +18,7 @@ class Cancel : public GuestTest {
   static bool blocked(const Rig& rig, __u64 times) {
     return eventually([&] { return rig.group.stats().blocked >= times; });
   }
-  static bool waits(const Rig& rig, unsigned calls) {
-    return eventually([&] { return rig.group.stats().waiting == calls; });
-  }
 };
-
-constexpr timespec kMinute{60, 0};
 
 TEST_F(Cancel, NothingThere) {
   const Rig rig({}, 2);

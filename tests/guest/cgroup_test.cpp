@@ -41,8 +41,7 @@ class Charged : public GuestTest {
   }
 };
 
-constexpr long kPage = 4096;
-constexpr long kClientBytes = FLEXSC_HEADER_BYTES + FLEXSC_MAX_PAGES * kPage;
+constexpr long kClientBytes = FLEXSC_HEADER_BYTES + FLEXSC_MAX_PAGES * FLEXSC_PAGE_BYTES;
 /// The kernel charges in batches, by CPU, and other things come and go.
 constexpr long kSlack = 2L << 20;
 

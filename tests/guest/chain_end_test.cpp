@@ -11,11 +11,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr int kRepeat = FLEXSC_ENTRY_REPEAT;
-constexpr int kGoOn = FLEXSC_ENTRY_GO_ON;
-
-using Results = std::vector<long>;
-
 /// A chain that goes on for as long as it may, and says that it has begun.
 class Loop {
  public:

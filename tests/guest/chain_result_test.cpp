@@ -9,14 +9,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr int kRepeat = FLEXSC_ENTRY_REPEAT;
-constexpr int kGoOn = FLEXSC_ENTRY_GO_ON;
-constexpr int kEndOnZero = FLEXSC_ENTRY_END_ON_ZERO;
-constexpr int kEndOnShort = FLEXSC_ENTRY_END_ON_SHORT;
-constexpr int kSum = FLEXSC_ENTRY_SUM;
-
-using Results = std::vector<long>;
-
 Fd memory_file(const std::string& content = "") {
   Fd file(static_cast<int>(direct(SYS_memfd_create, "chain", MFD_CLOEXEC)));
   put(file, content);

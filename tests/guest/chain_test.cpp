@@ -11,18 +11,6 @@ namespace {
 class Chain : public ModesTest {};
 FLEXSC_IN_ALL_MODES(Chain);
 
-constexpr int kLink = FLEXSC_ENTRY_LINK;
-constexpr int kRepeat = FLEXSC_ENTRY_REPEAT;
-constexpr int kGoOn = FLEXSC_ENTRY_GO_ON;
-constexpr int kEndOnZero = FLEXSC_ENTRY_END_ON_ZERO;
-constexpr int kEndOnShort = FLEXSC_ENTRY_END_ON_SHORT;
-
-using Results = std::vector<long>;
-
-Call write_byte(const Pipe& pipe, const char* byte) {
-  return call(SYS_write, pipe.writer.get(), byte, 1);
-}
-
 TEST_P(Chain, CallsAreMadeInOrder) {
   const Rig rig = make_rig();
   const Pipe pipe = make_pipe();

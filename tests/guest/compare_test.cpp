@@ -8,8 +8,6 @@
 namespace flexsc_guest {
 namespace {
 
-using Results = std::vector<long>;
-
 constexpr __u64 kAll = ~__u64{0};
 constexpr std::size_t kPage = 4096;
 

@@ -15,16 +15,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr int kRepeat = FLEXSC_ENTRY_REPEAT;
-constexpr unsigned kHelp = FLEXSC_WAIT_HELP;
-
-sockaddr_in address_of(const Fd& socket) {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  REQUIRE_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  return address;
-}
-
 /// Two connected UDP sockets on the loopback device.
 struct UdpPair {
   UdpPair() : near(bound()), far(bound()) {

@@ -8,16 +8,8 @@
 namespace flexsc_guest {
 namespace {
 
-using Results = std::vector<long>;
-
-constexpr timespec kMinute{60, 0};
-
 class Deadline : public ModesTest {};
 FLEXSC_IN_ALL_MODES(Deadline);
-
-Call write_byte(const Pipe& pipe) {
-  return call(SYS_write, pipe.writer.get(), "x", 1);
-}
 
 TEST_P(Deadline, InThePast) {
   const Rig rig = make_rig();

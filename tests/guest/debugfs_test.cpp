@@ -15,8 +15,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr const char* kGroups = "/sys/kernel/debug/flexsc/groups";
-
 /// One line: its first word, and its keys.
 struct Record {
   std::string kind;
@@ -123,7 +121,7 @@ TEST_F(Debugfs, ForRootOnly) {
   EXPECT_EQ(file.st_mode, mode_t{S_IFREG | 0400});
   EXPECT_EQ(file.st_uid, 0U);
   EXPECT_EQ(in_child([] {
-              REQUIRE_EQ(::setresuid(65534, 65534, 65534), 0);
+              REQUIRE_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
               REQUIRE_EQ(::open(kGroups, O_RDONLY), -1);
               REQUIRE_EQ(errno, EACCES);
             }),

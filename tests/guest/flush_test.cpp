@@ -21,22 +21,10 @@ class Flush : public GuestTest {
   }
 };
 
-std::atomic<int> handled{0};
-
 /// Counts the signal, and sends one when this thread sleeps in a call.
 class Interrupter {
  public:
-  explicit Interrupter(int flags) {
-    handled = 0;
-    struct sigaction action {};
-    action.sa_handler = [](int) { ++handled; };
-    action.sa_flags = flags;
-    ::sigaction(SIGUSR1, &action, &before_);
-  }
-  ~Interrupter() {
-    if (thread_.joinable()) thread_.join();
-    ::sigaction(SIGUSR1, &before_, nullptr);
-  }
+  explicit Interrupter(int flags) : handler_(SIGUSR1, flags) {}
   /// Once condition holds and the calling thread sleeps.
   void when(std::function<bool()> condition) {
     const pid_t tid = ::gettid();
@@ -51,8 +39,8 @@ class Interrupter {
   }
 
  private:
-  struct sigaction before_ {};
-  std::jthread thread_;
+  Handler handler_;
+  std::jthread thread_;  // ends before it
 };
 
 TEST_F(Flush, NothingPostedIsZero) {

@@ -22,7 +22,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr uid_t kNobody = 65534;
 constexpr auto kRound = 120s;
 
 class Garbage : public GuestTest {
@@ -85,7 +84,7 @@ void enter_cell() {
 }
 
 /// How the bytes are chosen.
-enum class Kind {
+enum class Nonsense {
   kNoise,        ///< any bytes anywhere
   kCalls,        ///< plausible numbers and arguments
   kCallsNoMaps,  ///< the same without those that take our own memory away
@@ -119,11 +118,11 @@ bool takes_memory_away(__u32 nr) {
 
 class Player {
  public:
-  Player(unsigned seed, Kind kind) : engine_(seed), kind_(kind) {}
+  Player(unsigned seed, Nonsense kind) : engine_(seed), kind_(kind) {}
 
   void scribble(const Client& client) {
     auto* bytes = static_cast<unsigned char*>(client.base());
-    if (kind_ == Kind::kNoise) {
+    if (kind_ == Nonsense::kNoise) {
       // Whole words at random places, header included.
       for (int i = 0; i < 64; ++i) {
         const std::size_t at = random() % (client.bytes() / 8);
@@ -135,7 +134,7 @@ class Player {
     for (int i = 0; i < 16; ++i) {
       flexsc_entry& entry = client.entry(random() % client.pages(), random() % 64);
       __u32 nr = random() % 470;
-      while (kind_ == Kind::kCallsNoMaps && takes_memory_away(nr)) nr = random() % 470;
+      while (kind_ == Nonsense::kCallsNoMaps && takes_memory_away(nr)) nr = random() % 470;
       entry.nr = nr;
       entry.flags = 0;
       entry.from = 0;
@@ -171,11 +170,11 @@ class Player {
     }
   }
   std::mt19937 engine_;
-  Kind kind_;
+  Nonsense kind_;
   std::array<unsigned char, 65536> scratch_{};
 };
 
-[[noreturn]] void play(unsigned seed, Kind kind, int rounds) {
+[[noreturn]] void play(unsigned seed, Nonsense kind, int rounds) {
   // If its memory or its descriptors go, it goes: what counts is that the kernel stays.
   Fd device(::open("/flexsc", O_RDWR | O_CLOEXEC));
   REQUIRE(device.get() >= 0);
@@ -220,7 +219,7 @@ class Player {
   ::_exit(0);
 }
 
-void play_rounds(Kind kind, int children, int rounds) {
+void play_rounds(Nonsense kind, int children, int rounds) {
   const char* given = std::getenv("FLEXSC_SEED");
   const unsigned seed = given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 0))
                                          : std::random_device{}();
@@ -240,15 +239,15 @@ void play_rounds(Kind kind, int children, int rounds) {
 }
 
 TEST_F(Garbage, NoiseOverAllPages) {
-  play_rounds(Kind::kNoise, 4, 3'000);
+  play_rounds(Nonsense::kNoise, 4, 3'000);
 }
 
 TEST_F(Garbage, PlausibleCalls) {
-  play_rounds(Kind::kCalls, 12, 2'000);
+  play_rounds(Nonsense::kCalls, 12, 2'000);
 }
 
 TEST_F(Garbage, PlausibleCallsOfAProcessThatLives) {
-  play_rounds(Kind::kCallsNoMaps, 6, 3'000);
+  play_rounds(Nonsense::kCallsNoMaps, 6, 3'000);
 }
 
 }  // namespace

@@ -189,40 +189,13 @@ TEST_F(Help, ResultsAreThoseOfDirectCalls) {
   }
 }
 
-/// A thread that waits, seen to sleep.
-class Sleeper {
- public:
-  Sleeper(const Client& client, unsigned min, unsigned flags)
-      : thread_([&client, min, flags, this] {
-          tid_ = ::gettid();
-          result_ = client.wait(min, kLong, flags);
-        }) {
-    REQUIRE(eventually([this] {
-      if (tid_ == 0) return false;
-      const std::string stat = read_file("/proc/self/task/" + std::to_string(tid_) + "/stat");
-      const auto end = stat.rfind(") ");
-      return end != std::string::npos && stat[end + 2] == 'S';
-    }));
-  }
-  [[nodiscard]] long result() {
-    thread_.join();
-    return result_;
-  }
-  [[nodiscard]] pthread_t handle() { return thread_.native_handle(); }
-
- private:
-  std::atomic<pid_t> tid_{0};
-  std::atomic<long> result_{0};
-  std::jthread thread_;
-};
-
 TEST_F(Help, SignalEndsTheWaitAndNoCall) {
   const Handler handler(SIGUSR1);
   const Rig rig = asleep();
   const Pipe pipe = make_pipe();
   char byte = 0;
   post_quietly(rig.client, 0, call(SYS_read, pipe.reader.get(), &byte, 1));
-  Sleeper sleeper(rig.client, 1, kHelp);
+  Sleeper sleeper([&] { return rig.client.wait(1, kLong, kHelp); });
   ::pthread_kill(sleeper.handle(), SIGUSR1);
   EXPECT_EQ(sleeper.result(), -EINTR);
   EXPECT_EQ(handled, 1);
@@ -260,7 +233,7 @@ TEST_F(Help, StormOfSignals) {
 
 TEST_F(Help, NotifyEndsIt) {
   const Rig rig = asleep();
-  Sleeper sleeper(rig.client, 1, kHelp);
+  Sleeper sleeper([&] { return rig.client.wait(1, kLong, kHelp); });
   EXPECT_EQ(rig.client.notify(), 0);
   EXPECT_EQ(sleeper.result(), 0);
   // Given before, or by a call of its own, which is refused.
@@ -277,7 +250,7 @@ TEST_F(Help, OneWaiterAtATime) {
   const Rig rig = asleep();
   for (const auto& [first, second] :
        {std::pair{kHelp, kHelp}, {kHelp, 0U}, {0U, kHelp}, {0U, 0U}}) {
-    Sleeper sleeper(rig.client, 1, first);
+    Sleeper sleeper([&, flags = first] { return rig.client.wait(1, kLong, flags); });
     EXPECT_EQ(rig.client.wait(1, 1s, second), -EBUSY);
     EXPECT_EQ(rig.client.notify(), 0);
     EXPECT_EQ(sleeper.result(), 0);
@@ -288,7 +261,7 @@ TEST_F(Help, OneWaiterAtATime) {
 TEST_F(Help, OthersMayPostMeanwhile) {
   const Rig rig = asleep();
   for (int i = 0; i < 50; ++i) {
-    Sleeper sleeper(rig.client, 3, kHelp);
+    Sleeper sleeper([&] { return rig.client.wait(3, kLong, kHelp); });
     for (unsigned bit = 0; bit < 3; ++bit) rig.client.post(0, bit, call(SYS_getppid));
     EXPECT_EQ(sleeper.result(), 3);
     for (unsigned bit = 0; bit < 3; ++bit) EXPECT_EQ(rig.client.take(0, bit), ::getppid());
@@ -300,7 +273,7 @@ TEST_F(Help, StoppedGroupEndsIt) {
   const Pipe pipe = make_pipe();
   char byte = 0;
   post_quietly(rig.client, 0, call(SYS_read, pipe.reader.get(), &byte, 1));
-  Sleeper sleeper(rig.client, 2, kHelp);
+  Sleeper sleeper([&] { return rig.client.wait(2, kLong, kHelp); });
   rig.group.close();
   const long result = sleeper.result();
   EXPECT_TRUE(result == -ESHUTDOWN || result == 1) << result;

@@ -23,8 +23,6 @@ class Identity : public GuestTest {
   }
 };
 
-constexpr uid_t kNobody = 65534;
-
 /// In a child: after change(), no posted call is executed, and the group tells why. The workers
 /// are parked, spinning, or blocked in a call when it happens.
 std::string closes_with(flexsc_state state, const std::function<void()>& change, unsigned spin_us) {

@@ -138,6 +138,9 @@ Call call(long nr, A... args) {
   return made;
 }
 
+/// For a sleep that is not to come to its end.
+inline constexpr timespec kMinute{60, 0};
+
 /// CLOCK_MONOTONIC that long from now.
 __s64 from_now(std::chrono::nanoseconds delay);
 
@@ -260,6 +263,8 @@ class Client {
   unsigned pages_;
   flexsc_client_header* header_ = nullptr;
 };
+
+inline constexpr unsigned kHelp = FLEXSC_WAIT_HELP;
 
 /// Who executes what is posted: a worker, a thread that helps in WAIT, or one in FLUSH.
 enum class By { kWorker, kHelp, kFlush };

@@ -8,8 +8,6 @@
 namespace flexsc_guest {
 namespace {
 
-constexpr const char* kGroups = "/sys/kernel/debug/flexsc/groups";
-
 // Running text of a module that was freed: every kind of user of it must hold it.
 TEST_F(Module, InUseCannotBeUnloaded) {
   {

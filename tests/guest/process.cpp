@@ -28,6 +28,12 @@ std::vector<std::string> threads_of(pid_t pid) {
   return found;
 }
 
+bool sleeps(pid_t tid) {
+  const std::string stat = read_file("/proc/self/task/" + std::to_string(tid) + "/stat");
+  const auto name_end = stat.rfind(") ");
+  return name_end != std::string::npos && stat[name_end + 2] == 'S';
+}
+
 void wait_for_stage(const std::function<bool()>& condition, const char* what) {
   if (!eventually(condition)) throw Failure(std::string("never happened: ") + what);
 }
@@ -159,17 +165,45 @@ std::string in_child(const std::function<void()>& body, std::chrono::seconds lim
 
 Rig sleeping_rig(const PoolOptions& options, unsigned pages) {
   Rig rig(options, pages);
-  const auto asleep = [&] {
+  const auto all_sleep = [&] {
     if (rig.group.stats().parks == 0) return false;
     for (const pid_t worker : workers_of(::getpid())) {
-      const std::string stat = read_file("/proc/self/task/" + std::to_string(worker) + "/stat");
-      const auto name_end = stat.rfind(") ");
-      if (name_end == std::string::npos || stat[name_end + 2] != 'S') return false;
+      if (!sleeps(worker)) return false;
     }
     return true;
   };
-  wait_for_stage(asleep, "sleep of all workers");
+  wait_for_stage(all_sleep, "sleep of all workers");
   return rig;
+}
+
+Rig lone_worker(unsigned pages) {
+  return Rig({.concurrency = 1, .standby_max = 0, .spin_us = 0}, pages);
+}
+
+bool waits(const Rig& rig, unsigned calls) {
+  return eventually([&] { return rig.group.stats().waiting == calls; });
+}
+
+bool asleep(pid_t tid) {
+  return eventually([tid] { return sleeps(tid); });
+}
+
+Sleeper::Sleeper(const std::function<long()>& body)
+    : thread_([body, this] {
+        tid_ = ::gettid();
+        result_ = body();
+      }) {
+  REQUIRE(eventually([this] { return tid_ != 0 && sleeps(tid_); }));
+}
+
+long Sleeper::result() {
+  thread_.join();
+  return result_;
+}
+
+long Sleeper::interrupted_by(int signal) {
+  ::pthread_kill(handle(), signal);
+  return result();
 }
 
 void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to) {

@@ -6,12 +6,15 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/types.h>
 
 #include <atomic>
+#include <csignal>
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "kit.hpp"
@@ -26,6 +29,12 @@ std::string thread_states(pid_t pid);
 /// Where the module's file is in the guest; empty outside of one. Tests that touch the whole
 /// machine (reload, suspend, CPUs) run only if it is known.
 std::string module_file();
+
+/// The module's list of groups.
+inline constexpr const char* kGroups = "/sys/kernel/debug/flexsc/groups";
+
+/// A user and a group without any rights.
+inline constexpr uid_t kNobody = 65534;
 
 bool write_file(const std::string& path, const std::string& text);
 std::string read_file(const std::string& path);
@@ -81,11 +90,56 @@ std::string in_child(const std::function<void()>& body, std::chrono::seconds lim
 /// A group whose workers are asleep, so that nobody looks at what is posted until somebody is told.
 Rig sleeping_rig(const PoolOptions& options = {.spin_us = 0}, unsigned pages = 1);
 
+/// One worker that does not spin, and no other.
+Rig lone_worker(unsigned pages = 1);
+/// Whether so many calls come to wait for their files, which holds no worker.
+bool waits(const Rig& rig, unsigned calls);
+
 /// A call that waits for its file, which holds no worker: posted and seen to be claimed.
 void wait_in_read(const Client& client, unsigned page, unsigned bit, const Pipe& pipe, char* to);
 /// A worker that sleeps inside a call until the pipe can be read: posted and seen to be claimed.
 void block_in_poll(const Client& client, unsigned page, unsigned bit, const Pipe& pipe,
                    pollfd* watched);
+
+/// Whether this thread of ours comes to sleep in the kernel: what must happen to a waiter happens
+/// to one.
+bool asleep(pid_t tid);
+
+/// A thread that waits in the kernel, seen to sleep there. What body returns is its result.
+class Sleeper {
+ public:
+  explicit Sleeper(const std::function<long()>& body);
+  [[nodiscard]] pthread_t handle() { return thread_.native_handle(); }
+  [[nodiscard]] long result();
+  long interrupted_by(int signal);
+
+ private:
+  std::atomic<pid_t> tid_{0};
+  std::atomic<long> result_{0};
+  std::jthread thread_;
+};
+
+/// Signals that a Handler has handled.
+inline std::atomic<int> handled{0};
+
+/// Counts a signal in place of what it does.
+class Handler {
+ public:
+  explicit Handler(int signal, int flags = 0) : signal_(signal) {
+    handled = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { ++handled; };
+    action.sa_flags = flags;
+    ::sigaction(signal, &action, &before_);
+  }
+  Handler(const Handler&) = delete;
+  Handler& operator=(const Handler&) = delete;
+  ~Handler() { ::sigaction(signal_, &before_, nullptr); }
+
+ private:
+  int signal_;
+  struct sigaction before_ {};
+};
 
 /// Calls at (page, from) and behind it that wait, each until something comes into a pipe of its
 /// own: reads, which hold no worker, and polls, which do, in turn. All are claimed.

@@ -14,8 +14,6 @@
 namespace flexsc_guest {
 namespace {
 
-using namespace std::chrono_literals;
-
 /// An io_uring of the calling thread that watches a pipe: each byte in it is work for that thread.
 class Nuisance {
  public:

@@ -12,8 +12,6 @@
 namespace flexsc_guest {
 namespace {
 
-using Results = std::vector<long>;
-
 constexpr timeval kShort{0, 60'000};
 constexpr timeval kMinutes{600, 0};
 
@@ -23,10 +21,6 @@ void limit(const Fd& socket, int which, const timeval& time) {
 
 Call receive(const Fd& socket, char& byte, int flags = 0) {
   return call(SYS_recvfrom, socket.get(), &byte, 1, flags, nullptr, nullptr);
-}
-
-bool waits(const Rig& rig, unsigned calls) {
-  return eventually([&] { return rig.group.stats().waiting == calls; });
 }
 
 class TimeLimit : public ModesTest {};
@@ -95,11 +89,6 @@ TEST_P(TimeLimit, WhicheverEndsFirst) {
   EXPECT_EQ(run_one(rig, receive(tcp.near, byte).until(from_now(40ms))), -ETIME);
   limit(tcp.near, SO_RCVTIMEO, kShort);
   EXPECT_EQ(run_one(rig, receive(tcp.near, byte).until(from_now(1h))), -EAGAIN);
-}
-
-/// One worker and no other, asleep.
-Rig lone_worker() {
-  return Rig({.concurrency = 1, .standby_max = 0, .spin_us = 0});
 }
 
 class TimeLimitOfWorkers : public GuestTest {};

@@ -98,8 +98,8 @@ TEST_F(Tool, StatForPeople) {
 
 TEST_F(Tool, StatIsForRoot) {
   EXPECT_EQ(in_child([&] {
-              REQUIRE_EQ(::setresgid(65534, 65534, 65534), 0);
-              REQUIRE_EQ(::setresuid(65534, 65534, 65534), 0);
+              REQUIRE_EQ(::setresgid(kNobody, kNobody, kNobody), 0);
+              REQUIRE_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
               const Ran ran = run("flexsc stat --count 1");
               REQUIRE_EQ(ran.status, 1);
               REQUIRE(ran.output.find("as root") != std::string::npos);
@@ -117,8 +117,8 @@ TEST_F(Tool, DoctorIsContent) {
 
 TEST_F(Tool, DoctorNamesAMissingPermission) {
   EXPECT_EQ(in_child([] {
-              REQUIRE_EQ(::setresgid(65534, 65534, 65534), 0);
-              REQUIRE_EQ(::setresuid(65534, 65534, 65534), 0);
+              REQUIRE_EQ(::setresgid(kNobody, kNobody, kNobody), 0);
+              REQUIRE_EQ(::setresuid(kNobody, kNobody, kNobody), 0);
               const Ran ran = run("flexsc doctor");
               REQUIRE_EQ(ran.status, 1);
               REQUIRE(ran.output.find("FAILED   permission") != std::string::npos);

@@ -13,16 +13,6 @@ namespace {
 
 class Wait : public GuestTest {};
 
-/// Until the thread sleeps in the kernel: what must happen to a waiter happens to one.
-bool asleep(pid_t tid) {
-  const auto sleeps = [tid] {
-    const std::string stat = read_file("/proc/self/task/" + std::to_string(tid) + "/stat");
-    const auto end = stat.rfind(") ");
-    return end != std::string::npos && stat[end + 2] == 'S';
-  };
-  return eventually(sleeps);
-}
-
 /// A thread that makes one call and tells its thread id first.
 template <class F>
 struct Caller {

@@ -32,13 +32,6 @@ sockaddr_in loopback(in_port_t port) {
   return address;
 }
 
-sockaddr_in address_of(const Fd& socket) {
-  sockaddr_in address{};
-  socklen_t length = sizeof address;
-  REQUIRE_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  return address;
-}
-
 Fd make_socket(int family, int type) {
   Fd made(::socket(family, type | SOCK_CLOEXEC, 0));
   REQUIRE(made.get() >= 0);
@@ -80,6 +73,13 @@ void drain_all(const Fd& fd) {
 }
 
 }  // namespace
+
+sockaddr_in address_of(const Fd& socket) {
+  sockaddr_in address{};
+  socklen_t length = sizeof address;
+  REQUIRE_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  return address;
+}
 
 std::string name_of(Kind kind) {
   constexpr std::array kNames = {"PipeRead",     "PipeReadv",   "PipeWrite",   "UnixRead",

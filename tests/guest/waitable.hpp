@@ -3,6 +3,8 @@
 /// Calls that wait until their file is ready, one of each kind.
 #pragma once
 
+#include <netinet/in.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -75,6 +77,7 @@ class Waitable {
   std::string path_;
 };
 
+sockaddr_in address_of(const Fd& socket);
 /// Two connected TCP sockets on the loopback device.
 struct TcpPair {
   TcpPair();
