@@ -19,8 +19,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr unsigned kPairs = 31;
-constexpr unsigned kCalls = 2048;  // of a sample
+constexpr unsigned kCallPairs = 31;
+constexpr unsigned kSampleCalls = 2048;  // of a sample
 constexpr std::array kBreakEvenSizes = {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 12U, 16U, 32U, 64U};
 constexpr std::array kTableSizes = {1U, 2U, 4U, 8U, 16U, 32U, 64U};
 
@@ -42,15 +42,15 @@ class Caller {
   template <__u32 Nr, class... A>
   [[gnu::noinline]] double direct(A... args) {
     return timed([&] {
-             for (unsigned i = 0; i < kCalls; ++i) (void)enter(Nr, args...);
+             for (unsigned i = 0; i < kSampleCalls; ++i) (void)enter(Nr, args...);
            }) /
-           kCalls;
+           kSampleCalls;
   }
 
   /// In batches: fill the entries, set the bits, cross once, take the bits, read the results.
   template <How how, __u32 Nr, class... A>
   [[gnu::noinline]] double batches(unsigned size, A... args) {
-    const unsigned count = (kCalls + size - 1) / size;
+    const unsigned count = (kSampleCalls + size - 1) / size;
     const long expected = enter(Nr, args...);
     bool right = true;
     long sum = 0;
@@ -93,7 +93,7 @@ class Caller {
 template <How how>
 json no_op_pairs(Caller& caller, Context& context, unsigned size) {
   return alternate(
-      context.samples(kPairs), [&] { return caller.batches<how, FLEXSC_NR_NOP>(size); },
+      context.samples(kCallPairs), [&] { return caller.batches<how, FLEXSC_NR_NOP>(size); },
       [&] { return caller.direct<FLEXSC_NR_NOP>(); });
 }
 
@@ -111,12 +111,12 @@ json break_even(Context& context) {
 
 /// One call by each way, for each size of the table; one line per way.
 template <__u32 Nr, class... A>
-void add_lines(json& lines, Caller& caller, Context& context, const char* name, A... args) {
+void add_call_lines(json& lines, Caller& caller, Context& context, const char* name, A... args) {
   json direct = {{"call", name}, {"how", "direct"}};
   json flush = {{"call", name}, {"how", "flush"}};
   json help = {{"call", name}, {"how", "wait, helping"}};
   json worker = {{"call", name}, {"how", "worker, same CPU"}};
-  const unsigned samples = context.samples(kPairs / 2);
+  const unsigned samples = context.samples(kCallPairs / 2);
   const auto sample = [&](json& line, unsigned size, auto&& measure) {
     json& values = line["batches"][std::to_string(size)];
     (void)measure();
@@ -163,7 +163,7 @@ json post_reap(Context& context) {
   bool ring = false;
   bool right = true;
   long sum = 0;
-  for (unsigned i = 0; i <= context.samples(kPairs); ++i) {
+  for (unsigned i = 0; i <= context.samples(kCallPairs); ++i) {
     const double post = timed([&] {
       fill<FLEXSC_NR_NOP>(client.entry(0), kSize);
       client.post(0, 0, kSize);
@@ -190,14 +190,14 @@ json table(Context& context) {
   const auto null_fd = static_cast<__u64>(null.get());
   const auto file_fd = static_cast<__u64>(file.get());
   json lines = json::array();
-  add_lines<FLEXSC_NR_NOP>(lines, caller, context, "no-op");
+  add_call_lines<FLEXSC_NR_NOP>(lines, caller, context, "no-op");
   context.progress(0.25);
-  add_lines<SYS_getppid>(lines, caller, context, "getppid");
+  add_call_lines<SYS_getppid>(lines, caller, context, "getppid");
   context.progress(0.5);
-  add_lines<SYS_lseek>(lines, caller, context, "lseek", file_fd, __u64{0}, __u64{SEEK_CUR});
+  add_call_lines<SYS_lseek>(lines, caller, context, "lseek", file_fd, __u64{0}, __u64{SEEK_CUR});
   context.progress(0.75);
-  add_lines<SYS_write>(lines, caller, context, "write", null_fd,
-                       reinterpret_cast<std::uintptr_t>(text), __u64{8});
+  add_call_lines<SYS_write>(lines, caller, context, "write", null_fd,
+                            reinterpret_cast<std::uintptr_t>(text), __u64{8});
   return {{"table", std::move(lines)}};
 }
 
@@ -205,7 +205,7 @@ json sizes(Context& context) {
   constexpr unsigned kMost = 1024;
   Caller caller(kMost / FLEXSC_PAGE_ENTRIES, true);
   Ring ring(kMost);
-  const unsigned samples = context.samples(kPairs / 2, 1);
+  const unsigned samples = context.samples(kCallPairs / 2, 1);
   json direct = {{"call", "no-op"}, {"how", "direct"}};
   json flush = {{"call", "no-op"}, {"how", "flush"}};
   json help = {{"call", "no-op"}, {"how", "wait, helping"}};
@@ -219,7 +219,7 @@ json sizes(Context& context) {
   for (unsigned size = 1; size <= kMost; size *= 2) {
     sample(flush, size, [&] { return caller.batches<How::flush, FLEXSC_NR_NOP>(size); });
     sample(help, size, [&] { return caller.batches<How::help, FLEXSC_NR_NOP>(size); });
-    sample(uring, size, [&] { return ring.batches(size, kCalls); });
+    sample(uring, size, [&] { return ring.batches(size, kSampleCalls); });
   }
   return {{"table", json::array({direct, flush, help, uring})}};
 }

@@ -18,11 +18,10 @@ using nlohmann::json;
 
 namespace {
 
-constexpr unsigned kPairs = 21;
-constexpr std::size_t kFileBytes = 1U << 20;
+constexpr unsigned kCopyPairs = 21;
+constexpr std::size_t kCopyBytes = 1U << 20;
 // Of a sample: it takes several ticks of the kernel's timer, and so does not depend on one more.
 constexpr double kSampleBlocks = 4096;
-constexpr const char* kFolder = "/dev/shm";  // a tmpfs
 
 class Copy {
  public:
@@ -32,9 +31,9 @@ class Copy {
         from_(file()),
         to_(file()),
         block_(block) {
-    std::vector<char> bytes(kFileBytes);
+    std::vector<char> bytes(kCopyBytes);
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i * 7919 >> 8);
-    if (::write(from_.get(), bytes.data(), bytes.size()) != long{kFileBytes}) fail("write", errno);
+    if (::write(from_.get(), bytes.data(), bytes.size()) != long{kCopyBytes}) fail("write", errno);
   }
 
   /// Instructions for each block by one flush of a chain: read; write what was read; once more,
@@ -70,7 +69,7 @@ class Copy {
   }
 
   [[nodiscard]] double blocks() const {
-    return static_cast<double>(kFileBytes) / static_cast<double>(block_);
+    return static_cast<double>(kCopyBytes) / static_cast<double>(block_);
   }
 
   /// Of what a copy takes, for each block.
@@ -127,10 +126,10 @@ class Copy {
   }
 
   void verify() const {
-    std::vector<char> a(kFileBytes + 1);
-    std::vector<char> b(kFileBytes + 1);
-    if (::pread(from_.get(), a.data(), a.size(), 0) != long{kFileBytes} ||
-        ::pread(to_.get(), b.data(), b.size(), 0) != long{kFileBytes} || a != b) {
+    std::vector<char> a(kCopyBytes + 1);
+    std::vector<char> b(kCopyBytes + 1);
+    if (::pread(from_.get(), a.data(), a.size(), 0) != long{kCopyBytes} ||
+        ::pread(to_.get(), b.data(), b.size(), 0) != long{kCopyBytes} || a != b) {
       throw std::runtime_error("the copy differs");
     }
   }
@@ -150,7 +149,7 @@ class Copy {
 json compare(Context& context, std::size_t block) {
   Copy copy(block);
   json result = {{"pairs", alternate(
-                               context.samples(kPairs), [&] { return copy.chain(); },
+                               context.samples(kCopyPairs), [&] { return copy.chain(); },
                                [&] { return copy.loop(); })}};
   result["about"]["libc_loop"] = copy.libc_loop();
   return result;

@@ -22,6 +22,9 @@ namespace flexsc::bench {
 /// The result, which is not an error. @throws std::runtime_error
 long checked(long result, const char* what);
 
+/// A tmpfs.
+inline constexpr const char* kFolder = "/dev/shm";
+
 /// Owns a file descriptor.
 class Fd {
  public:

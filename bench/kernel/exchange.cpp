@@ -13,8 +13,8 @@ namespace flexsc::bench {
 
 namespace {
 
-constexpr unsigned kSamples = 21;
-constexpr unsigned kCalls = 256;  // of a sample
+constexpr unsigned kExchangeSamples = 21;
+constexpr unsigned kExchanges = 256;  // of a sample
 
 }  // namespace
 
@@ -35,17 +35,17 @@ Exchange::~Exchange() {
 
 double Exchange::measure() {
   const Pinned pinned(cpu(kApplicationCpu));
-  std::array<double, kSamples> times{};
+  std::array<double, kExchangeSamples> times{};
   bool right = call(0);  // the thread has come to its CPU
   for (double& time : times) {
     time = timed([&] {
-             for (unsigned i = 0; i < kCalls; ++i) right &= call(i);
+             for (unsigned i = 0; i < kExchanges; ++i) right &= call(i);
            }) /
-           kCalls;
+           kExchanges;
   }
   if (!right) throw std::runtime_error("the other thread of an exchange went wrong");
-  std::nth_element(times.begin(), times.begin() + kSamples / 2, times.end());
-  return times[kSamples / 2];
+  std::nth_element(times.begin(), times.begin() + kExchangeSamples / 2, times.end());
+  return times[kExchangeSamples / 2];
 }
 
 // The orders are those of a client and a worker: the entry is ordered by the changes of the bits.

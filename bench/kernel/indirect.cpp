@@ -24,6 +24,7 @@
 #include "device.hpp"
 #include "exchange.hpp"
 #include "measurements.hpp"
+#include "patience.hpp"
 
 namespace flexsc::bench {
 
@@ -36,10 +37,8 @@ constexpr unsigned kStep = 100;                // instructions of a step, about
 constexpr unsigned kSteps = 48;                // different ones: some 18 KB of code
 constexpr unsigned kInstructions = 4'000'000;  // of a region
 constexpr unsigned kQuickInstructions = 400'000;
-constexpr unsigned kBytes = 1024;  // that each call writes
+constexpr unsigned kWriteBytes = 1024;  // that each call writes
 constexpr unsigned kFileBytes = 256 * 1024;
-constexpr double kPatience = 60e9;  // ns, for one call
-constexpr unsigned kLooks = 1U << 20;
 
 /// What the loop works on: half of a first-level cache of 32 KiB, and eight times as much of which
 /// each step takes one line.
@@ -80,9 +79,9 @@ constexpr std::array<Step, sizeof...(I)> all_steps(std::index_sequence<I...> /*n
 }
 
 /// The calls of the loop: `pwrite` of some bytes to a file in memory.
-class Caller {
+class Poster {
  public:
-  Caller()
+  Poster()
       : client_(group_, 1),
         pool_(group_.create_pool(
             {.concurrency = 1, .spin_us = FLEXSC_MAX_SPIN_US, .cpus = {cpu(kWorkerCpu)}})),
@@ -91,13 +90,13 @@ class Caller {
     if (::ftruncate(file_.get(), kFileBytes) != 0) fail("ftruncate", errno);
   }
 
-  void direct() { check(enter(SYS_pwrite64, file(), buffer(), kBytes, offset())); }
+  void direct() { check(enter(SYS_pwrite64, file(), buffer(), kWriteBytes, offset())); }
 
   /// Posts it, and goes on. The result is looked at when its entry is needed again.
   void post() {
     const unsigned entry = posted_ % FLEXSC_PAGE_ENTRIES;
     if (posted_ >= FLEXSC_PAGE_ENTRIES) reap(entry);
-    fill<SYS_pwrite64>(client_.entry(entry), 1, file(), buffer(), __u64{kBytes}, offset());
+    fill<SYS_pwrite64>(client_.entry(entry), 1, file(), buffer(), __u64{kWriteBytes}, offset());
     client_.submit(pool_, entry, 1);
     ++posted_;
   }
@@ -121,19 +120,19 @@ class Caller {
   }
 
   static void check(long result) {
-    if (result != long{kBytes}) throw std::runtime_error("pwrite: " + std::to_string(result));
+    if (result != long{kWriteBytes}) throw std::runtime_error("pwrite: " + std::to_string(result));
   }
 
   [[nodiscard]] __u64 file() const { return static_cast<__u64>(file_.get()); }
   [[nodiscard]] __u64 buffer() { return reinterpret_cast<std::uintptr_t>(buffer_.data()); }
-  [[nodiscard]] __u64 offset() { return offset_ = (offset_ + kBytes) % kFileBytes; }
+  [[nodiscard]] __u64 offset() { return offset_ = (offset_ + kWriteBytes) % kFileBytes; }
 
   Group group_;
   Client client_;
   unsigned pool_;
   Fd file_;
   Pinned pinned_;
-  std::array<char, kBytes> buffer_{};
+  std::array<char, kWriteBytes> buffer_{};
   __u64 offset_ = 0;
   unsigned posted_ = 0;
 };
@@ -248,7 +247,7 @@ class Loop {
 }  // namespace
 
 json indirect(Context& context) {
-  Caller caller;
+  Poster caller;
   const auto loop = std::make_unique<Loop>(context.quick());
   json regions = json::array();
   const auto nothing = [] {};

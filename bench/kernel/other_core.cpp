@@ -12,6 +12,7 @@
 #include "device.hpp"
 #include "exchange.hpp"
 #include "measurements.hpp"
+#include "patience.hpp"
 #include "rounds.hpp"
 #include "uring.hpp"
 
@@ -22,19 +23,16 @@ using nlohmann::json;
 namespace {
 
 // A sample is short, so that most of them see no other process take a CPU away, and there are many.
-constexpr unsigned kRounds = 20;
-constexpr unsigned kPairs = 10;   // of a round, for each size
-constexpr unsigned kCalls = 256;  // of a sample
+constexpr unsigned kRoundPairs = 10;    // of a round, for each size
+constexpr unsigned kShortSample = 256;  // calls
 constexpr std::array kSizes = {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 12U, 16U, 32U, 64U};
-constexpr double kPatience = 60e9;     // ns, for a batch
-constexpr unsigned kLooks = 1U << 20;  // at the completion bits, between two at the clock
 
 /// The time of a direct call, in ns.
 double direct() {
   return timed([] {
-           for (unsigned i = 0; i < kCalls; ++i) (void)enter(FLEXSC_NR_NOP);
+           for (unsigned i = 0; i < kShortSample; ++i) (void)enter(FLEXSC_NR_NOP);
          }) /
-         kCalls;
+         kShortSample;
 }
 
 class Pair {
@@ -46,7 +44,7 @@ class Pair {
         pinned_(cpu(kApplicationCpu)) {}
 
   double batches(unsigned size) {
-    const unsigned count = (kCalls + size - 1) / size;
+    const unsigned count = (kShortSample + size - 1) / size;
     bool right = true;
     long sum = 0;
     const double time = timed([&] {
@@ -66,7 +64,7 @@ class Pair {
 
   json compare(Context& context, unsigned size) {
     return alternate(
-        context.samples(kPairs), [&] { return batches(size); }, direct);
+        context.samples(kRoundPairs), [&] { return batches(size); }, direct);
   }
 
  private:
@@ -104,10 +102,10 @@ class Pair {
 
 /// The time of a direct call, in ns: the median of some samples.
 double usual_direct() {
-  std::array<double, kPairs> times{};
+  std::array<double, kRoundPairs> times{};
   for (double& time : times) time = direct();
-  std::nth_element(times.begin(), times.begin() + kPairs / 2, times.end());
-  return times[kPairs / 2];
+  std::nth_element(times.begin(), times.begin() + kRoundPairs / 2, times.end());
+  return times[kRoundPairs / 2];
 }
 
 /// The host of an emulated machine decides whether two of its CPUs are near each other, and moves
@@ -148,7 +146,7 @@ json sizes_other(Context& context) {
   // Both poll on the other CPU when their turn is: one after the other, or they would share it.
   const auto sample = [&](json& line, unsigned size, auto&& measure) {
     (void)measure();
-    for (unsigned i = 0; i < context.samples(kPairs * 5, 1); ++i) {
+    for (unsigned i = 0; i < context.samples(kRoundPairs * 5, 1); ++i) {
       line["batches"][std::to_string(size)].push_back(measure());
     }
   };
@@ -156,7 +154,7 @@ json sizes_other(Context& context) {
   for (const unsigned size : kDoubled) sample(worker, size, [&] { return pair.batches(size); });
   context.progress(0.5);
   for (const unsigned size : kDoubled)
-    sample(uring, size, [&] { return ring.batches(size, kCalls); });
+    sample(uring, size, [&] { return ring.batches(size, kShortSample); });
   return {{"table", json::array({direct_line, worker, uring})}};
 }
 

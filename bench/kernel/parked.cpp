@@ -17,6 +17,7 @@
 
 #include "device.hpp"
 #include "measurements.hpp"
+#include "patience.hpp"
 
 namespace flexsc::bench {
 
@@ -31,7 +32,6 @@ constexpr unsigned kClientPages = FLEXSC_MAX_PAGES;
 constexpr unsigned kChunksPerClient = kClientPages * FLEXSC_PAGE_ENTRIES / kChunk;
 constexpr unsigned kConcurrency = 4;
 constexpr unsigned kStandby = 2;
-constexpr double kPatience = 60e9;     // ns, for a chunk
 constexpr __u32 kLookEvery = 100'000;  // us
 
 void allow_files(rlim_t count) {

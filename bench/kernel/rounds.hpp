@@ -12,6 +12,8 @@
 
 namespace flexsc::bench {
 
+inline constexpr unsigned kRounds = 20;
+
 /// What a round depends on, and the module does not.
 struct Condition {
   std::string what;    ///< it is about, such as "CPUs"

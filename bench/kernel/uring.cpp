@@ -5,14 +5,12 @@
 #include <string>
 
 #include "device.hpp"
+#include "patience.hpp"
 #include "program.hpp"
 
 namespace flexsc::bench {
 
 namespace {
-
-constexpr double kPatience = 60e9;     // ns, for a batch
-constexpr unsigned kLooks = 1U << 20;  // between two at the clock
 
 void set_up(io_uring& ring, unsigned entries, io_uring_params& parameters) {
   const int error = ::io_uring_queue_init_params(entries, &ring, &parameters);

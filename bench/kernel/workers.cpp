@@ -22,13 +22,12 @@ using nlohmann::json;
 
 namespace {
 
-constexpr unsigned kRounds = 20;
-constexpr unsigned kPairs = 5;  // of a round
+constexpr unsigned kReadPairs = 5;  // of a round
 constexpr unsigned kTableSamples = 101;
 constexpr unsigned kMostWorkers = 3;
-constexpr unsigned kCalls = 1024;
-constexpr unsigned kPages = kCalls / FLEXSC_PAGE_ENTRIES;
-constexpr std::size_t kBytes = 4096;  // that each call reads
+constexpr unsigned kReads = 1024;
+constexpr unsigned kPages = kReads / FLEXSC_PAGE_ENTRIES;
+constexpr std::size_t kReadBytes = 4096;  // that each call reads
 
 /// 1024 calls of about 1800 instructions, which read a block of a file in memory. Each page of
 /// entries has a file and a buffer of its own, so that workers which serve different pages share
@@ -44,8 +43,9 @@ class Readers {
     }
     for (unsigned page = 0; page < kPages; ++page) {
       files_.emplace_back(::memfd_create("readers", MFD_CLOEXEC));
-      const std::vector<char> block(kBytes, byte_of(page));
-      if (::write(files_[page].get(), block.data(), kBytes) != long{kBytes}) fail("write", errno);
+      const std::vector<char> block(kReadBytes, byte_of(page));
+      if (::write(files_[page].get(), block.data(), kReadBytes) != long{kReadBytes})
+        fail("write", errno);
     }
   }
 
@@ -54,18 +54,18 @@ class Readers {
     const unsigned pool = pools_[workers - 1];
     for (unsigned page = 0; page < kPages; ++page) {
       fill<SYS_pread64>(client_.entry(page * FLEXSC_PAGE_ENTRIES), FLEXSC_PAGE_ENTRIES, file(page),
-                        buffer(page), __u64{kBytes}, __u64{0});
+                        buffer(page), __u64{kReadBytes}, __u64{0});
     }
     long completed = 0;
     const double time = timed([&] {
-      client_.submit(pool, 0, kCalls);
+      client_.submit(pool, 0, kReads);
       completed =
-          command(client_.fd(), FLEXSC_CMD_WAIT, FLEXSC_WAIT(0, kCalls, FLEXSC_WAIT_FOREVER));
+          command(client_.fd(), FLEXSC_CMD_WAIT, FLEXSC_WAIT(0, kReads, FLEXSC_WAIT_FOREVER));
     });
-    if (completed != kCalls || !client_.take(0, kCalls)) {
+    if (completed != kReads || !client_.take(0, kReads)) {
       throw std::runtime_error("a batch was incomplete");
     }
-    if (sum_results(client_.entry(0), kCalls) != long{kCalls} * long{kBytes}) {
+    if (sum_results(client_.entry(0), kReads) != long{kReads} * long{kReadBytes}) {
       throw std::runtime_error("a read was short");
     }
     return time;
@@ -98,7 +98,7 @@ class Readers {
 
   void verify() const {
     for (unsigned page = 0; page < kPages; ++page) {
-      if (buffers_[(page + 1) * kBytes - 1] != byte_of(page)) {
+      if (buffers_[(page + 1) * kReadBytes - 1] != byte_of(page)) {
         throw std::runtime_error("a block was read wrong");
       }
     }
@@ -115,7 +115,7 @@ class Readers {
   void direct(unsigned page, unsigned end) {
     for (; page < end; ++page) {
       for (unsigned i = 0; i < FLEXSC_PAGE_ENTRIES; ++i) {
-        (void)enter(SYS_pread64, file(page), buffer(page), kBytes, 0);
+        (void)enter(SYS_pread64, file(page), buffer(page), kReadBytes, 0);
       }
     }
   }
@@ -123,11 +123,11 @@ class Readers {
   static char byte_of(unsigned page) { return static_cast<char>('a' + page); }
   [[nodiscard]] __u64 file(unsigned page) const { return static_cast<__u64>(files_[page].get()); }
   [[nodiscard]] __u64 buffer(unsigned page) {
-    return reinterpret_cast<std::uintptr_t>(&buffers_[page * kBytes]);
+    return reinterpret_cast<std::uintptr_t>(&buffers_[page * kReadBytes]);
   }
 
   std::vector<Fd> files_;
-  std::vector<char> buffers_ = std::vector<char>(kPages * kBytes);
+  std::vector<char> buffers_ = std::vector<char>(kPages * kReadBytes);
   Group group_;
   Client client_;
   std::vector<unsigned> pools_;
@@ -149,7 +149,7 @@ json workers2(Context& context) {
                        [](double speed_up) { return speed_up >= kLeast && speed_up <= kMost; }};
   const auto round = [&] {
     return json{{"1024", alternate(
-                             context.samples(kPairs), [&] { return readers.batch(1); },
+                             context.samples(kReadPairs), [&] { return readers.batch(1); },
                              [&] { return readers.batch(2); })}};
   };
   json result = in_rounds(context, kRounds, free, round, [](const json& samples) {
@@ -169,8 +169,8 @@ json workers(Context& context) {
   const unsigned samples = context.samples(kTableSamples);
   for (unsigned i = 0; i <= samples; ++i) {
     for (unsigned count = 1; count <= kMostWorkers; ++count) {
-      const double workers = readers.batch(count) / kCalls;
-      const double threads = readers.threads(count) / kCalls;
+      const double workers = readers.batch(count) / kReads;
+      const double threads = readers.threads(count) / kReads;
       if (i == 0) continue;  // it warms up
       by_workers["batches"][std::to_string(count)].push_back(workers);
       by_threads["batches"][std::to_string(count)].push_back(threads);

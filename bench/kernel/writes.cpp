@@ -21,11 +21,10 @@ namespace {
 
 constexpr unsigned kWrites = 60;
 constexpr unsigned kTimes = 64;  // that a sample writes all of them
-constexpr unsigned kSamples = 15;
-constexpr unsigned kQuickSamples = 2;
+constexpr unsigned kWriteSamples = 15;
+constexpr unsigned kQuickWriteSamples = 2;
 constexpr std::size_t kLeastBytes = 4;
 constexpr std::size_t kMostBytes = 4096;
-constexpr const char* kFolder = "/dev/shm";  // a tmpfs
 
 /// Writers of so many bytes at a time to one open file.
 class Writer {
@@ -146,7 +145,8 @@ class Writer {
   std::vector<char> text_;
 };
 
-void add_lines(json& lines, Context& context, const std::string& name, int file, double begun) {
+void add_write_lines(json& lines, Context& context, const std::string& name, int file,
+                     double begun) {
   json direct = {{"call", name}, {"how", "direct"}};
   json flush = {{"call", name}, {"how", "flush"}};
   json chain = {{"call", name}, {"how", "one chain"}};
@@ -157,7 +157,7 @@ void add_lines(json& lines, Context& context, const std::string& name, int file,
     const auto sample = [&](json& line, auto&& measure) {
       json& values = line["batches"][std::to_string(bytes)];
       if (!context.quick()) (void)measure();
-      for (unsigned i = 0; i < context.samples(kSamples, kQuickSamples); ++i) {
+      for (unsigned i = 0; i < context.samples(kWriteSamples, kQuickWriteSamples); ++i) {
         values.push_back(measure());
       }
     };
@@ -181,8 +181,8 @@ Fd opened(const char* path, int flags) {
 
 json writes60(Context& context) {
   json lines = json::array();
-  add_lines(lines, context, "write, tmpfs", opened(kFolder, O_TMPFILE).get(), 0);
-  add_lines(lines, context, "write, /dev/null", opened("/dev/null", 0).get(), 0.5);
+  add_write_lines(lines, context, "write, tmpfs", opened(kFolder, O_TMPFILE).get(), 0);
+  add_write_lines(lines, context, "write, /dev/null", opened("/dev/null", 0).get(), 0.5);
   return {{"table", std::move(lines)}};
 }
 

@@ -37,7 +37,7 @@ Span rounds(Lockable& mutex, std::uint64_t& guarded) {
   return span;
 }
 
-void ours(::benchmark::State& state) {
+void mutex_flexsc(::benchmark::State& state) {
   // A runtime each: a fiber stays with its carrier, and two runtimes do not steal from each other.
   RuntimeOptions first = options(2);
   RuntimeOptions second = first;
@@ -64,7 +64,7 @@ void ours(::benchmark::State& state) {
   }
 }
 
-void boosts(::benchmark::State& state) {
+void mutex_boost(::benchmark::State& state) {
   for ([[maybe_unused]] auto _ : state) {
     boost::fibers::mutex mutex;
     std::uint64_t guarded = 0;
@@ -82,8 +82,8 @@ void boosts(::benchmark::State& state) {
   }
 }
 
-FLEXSC_BENCHMARK("mutex/flexsc", ours, 2 * kRounds);
-FLEXSC_BENCHMARK("mutex/boost", boosts, 2 * kRounds);
+FLEXSC_BENCHMARK("mutex/flexsc", mutex_flexsc, 2 * kRounds);
+FLEXSC_BENCHMARK("mutex/boost", mutex_boost, 2 * kRounds);
 
 }  // namespace
 }  // namespace flexsc::bench

@@ -14,7 +14,7 @@
 namespace flexsc::bench {
 namespace {
 
-constexpr std::size_t kFibers = 200'000;
+constexpr std::size_t kParkedFibers = 200'000;
 constexpr std::size_t kMillion = 1'000'000;
 
 double resident_bytes() {
@@ -53,8 +53,8 @@ void park(::benchmark::State& state, std::size_t count) {
   state.counters["bytes"] = bytes;
 }
 
-void ours(::benchmark::State& state) {
-  park(state, kFibers);
+void parked_flexsc(::benchmark::State& state) {
+  park(state, kParkedFibers);
 }
 
 void million(::benchmark::State& state) {
@@ -62,19 +62,19 @@ void million(::benchmark::State& state) {
 }
 
 /// As many as it can, with the stacks that it has if nobody asks for others.
-void boosts(::benchmark::State& state) {
+void parked_boost(::benchmark::State& state) {
   double bytes = 0;
   std::size_t count = 0;
   measure(state, [&](Stopwatch& watch) {
     pinned(cpus(1)[0], [&] {
-      std::vector<boost::fibers::fiber> fibers(kFibers);
+      std::vector<boost::fibers::fiber> fibers(kParkedFibers);
       boost::fibers::mutex mutex;
       boost::fibers::condition_variable ended;
       bool end = false;
       std::size_t parked = 0;
       watch.start();
       const double before = resident_bytes();
-      for (; count < kFibers; ++count) {
+      for (; count < kParkedFibers; ++count) {
         try {
           fibers[count] = boost::fibers::fiber([&] {
             std::unique_lock lock(mutex);
@@ -101,9 +101,9 @@ void boosts(::benchmark::State& state) {
   state.counters["fibers"] = static_cast<double>(count);
 }
 
-FLEXSC_BENCHMARK("parked_bytes/flexsc", ours, kFibers);
+FLEXSC_BENCHMARK("parked_bytes/flexsc", parked_flexsc, kParkedFibers);
 FLEXSC_BENCHMARK("parked_million/flexsc", million, kMillion);
-FLEXSC_BENCHMARK("parked_bytes/boost", boosts, kFibers);
+FLEXSC_BENCHMARK("parked_bytes/boost", parked_boost, kParkedFibers);
 
 }  // namespace
 }  // namespace flexsc::bench

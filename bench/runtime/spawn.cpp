@@ -7,7 +7,7 @@
 namespace flexsc::bench {
 namespace {
 
-constexpr int kFibers = 20'000;
+constexpr int kSpawnedFibers = 20'000;
 constexpr int kThreads = 300;
 
 void ours_against_boost(::benchmark::State& state) {
@@ -16,7 +16,7 @@ void ours_against_boost(::benchmark::State& state) {
     runtime
         .spawn([&] {
           watch.start_here();
-          for (int i = 0; i < kFibers; ++i) runtime.spawn([] {}).join();
+          for (int i = 0; i < kSpawnedFibers; ++i) runtime.spawn([] {}).join();
           watch.stop_here();
         })
         .join();
@@ -37,11 +37,11 @@ void ours_against_threads(::benchmark::State& state) {
   });
 }
 
-void boosts(::benchmark::State& state) {
+void spawn_boost(::benchmark::State& state) {
   measure(state, [&](Stopwatch& watch) {
     pinned(cpus(1)[0], [&] {
       watch.start_here();
-      for (int i = 0; i < kFibers; ++i) boost::fibers::fiber([] {}).join();
+      for (int i = 0; i < kSpawnedFibers; ++i) boost::fibers::fiber([] {}).join();
       watch.stop_here();
     }).join();
   });
@@ -57,8 +57,8 @@ void threads(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("spawn/flexsc", ours_against_boost, kFibers);
-FLEXSC_BENCHMARK("spawn/boost", boosts, kFibers);
+FLEXSC_BENCHMARK("spawn/flexsc", ours_against_boost, kSpawnedFibers);
+FLEXSC_BENCHMARK("spawn/boost", spawn_boost, kSpawnedFibers);
 FLEXSC_BENCHMARK("spawn_thread/flexsc", ours_against_threads, kThreads);
 FLEXSC_BENCHMARK("spawn_thread/threads", threads, kThreads);
 

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kYields = 100'000;  // of each
 
-void ours(::benchmark::State& state) {
+void switch_flexsc(::benchmark::State& state) {
   Runtime runtime(options(1));
   measure(state, [&](Stopwatch& watch) {
     runtime
@@ -28,7 +28,7 @@ void ours(::benchmark::State& state) {
   });
 }
 
-void boosts(::benchmark::State& state) {
+void switch_boost(::benchmark::State& state) {
   measure(state, [&](Stopwatch& watch) {
     pinned(cpus(1)[0], [&] {
       const auto turns = [] {
@@ -44,8 +44,8 @@ void boosts(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("switch/flexsc", ours, 2 * kYields);
-FLEXSC_BENCHMARK("switch/boost", boosts, 2 * kYields);
+FLEXSC_BENCHMARK("switch/flexsc", switch_flexsc, 2 * kYields);
+FLEXSC_BENCHMARK("switch/boost", switch_boost, 2 * kYields);
 
 }  // namespace
 }  // namespace flexsc::bench

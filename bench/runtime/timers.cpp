@@ -68,7 +68,7 @@ void set_and_cancel(Stopwatch& watch, Spawn spawn, Yield yield, Join join) {
   join();
 }
 
-void ours(::benchmark::State& state) {
+void timers_flexsc(::benchmark::State& state) {
   Runtime runtime(options(1, kStackBytes));
   measure(state, [&](Stopwatch& watch) {
     runtime
@@ -85,7 +85,7 @@ void ours(::benchmark::State& state) {
   });
 }
 
-void boosts(::benchmark::State& state) {
+void timers_boost(::benchmark::State& state) {
   measure(state, [&](Stopwatch& watch) {
     pinned(cpus(1)[0], [&] {
       std::vector<boost::fibers::fiber> fibers;
@@ -103,8 +103,8 @@ void boosts(::benchmark::State& state) {
   });
 }
 
-FLEXSC_BENCHMARK("timers/flexsc", ours, kTimers);
-FLEXSC_BENCHMARK("timers/boost", boosts, kTimers);
+FLEXSC_BENCHMARK("timers/flexsc", timers_flexsc, kTimers);
+FLEXSC_BENCHMARK("timers/boost", timers_boost, kTimers);
 
 }  // namespace
 }  // namespace flexsc::bench

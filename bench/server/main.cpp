@@ -12,6 +12,7 @@
 
 #include "counted.hpp"
 #include "latency.hpp"
+#include "pairs.hpp"
 #include "placed.hpp"
 #include "program.hpp"
 #include "serving.hpp"
@@ -25,8 +26,6 @@ using nlohmann::json;
 
 namespace {
 
-// Counts of instructions hardly differ, and a virtual second takes half a minute.
-constexpr unsigned kPairs = 5;
 constexpr unsigned kThousand = 1000;
 constexpr unsigned kTenThousand = 10'000;
 constexpr unsigned kFew = 400;

@@ -29,6 +29,7 @@
 #include "flexsc/chain.hpp"
 #include "flexsc/fiber.hpp"
 #include "flexsc/posix.hpp"
+#include "pairs.hpp"
 
 namespace flexsc::bench {
 
@@ -36,7 +37,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr unsigned kPairs = 5;
 constexpr std::size_t kMessage = 64;
 constexpr std::size_t kBurst = 50;  ///< datagrams on their way
 /// One takes what comes while it can. With more of them each waits in the kernel for its own, which
@@ -265,7 +265,7 @@ struct Load {
   double nanoseconds = 0;
 };
 /// After a short one; between the marks of the cache model, which mean nothing without it.
-Load load(Serve serve, unsigned calls) {
+Load load_with_bursts(Serve serve, unsigned calls) {
   const Server server(serve, calls);  // before the client has a policy, which it would inherit
   Client client(server.address());
   for (const double until = now() + kWarm; now() < until;) client.burst(server);
@@ -283,17 +283,17 @@ Load load(Serve serve, unsigned calls) {
 }
 
 /// Requests per second.
-double rate(Serve serve, unsigned calls) {
-  const Load found = load(serve, calls);
+double datagram_rate(Serve serve, unsigned calls) {
+  const Load found = load_with_bursts(serve, calls);
   return static_cast<double>(found.requests) / found.nanoseconds * 1e9;
 }
 
-json compare(Context& context, unsigned calls) {
+json compare_with_thread(Context& context, unsigned calls) {
   const unsigned pairs = context.samples(kPairs, 1);
   json result;
   for (unsigned i = 0; i < pairs; ++i) {
-    const double ours = rate(serve_by_fibers, calls);
-    result["pairs"].push_back({ours, rate(serve_by_thread, calls)});
+    const double ours = datagram_rate(serve_by_fibers, calls);
+    result["pairs"].push_back({ours, datagram_rate(serve_by_thread, calls)});
     context.progress((i + 1.0) / pairs);
   }
   return result;
@@ -302,15 +302,16 @@ json compare(Context& context, unsigned calls) {
 }  // namespace
 
 json small_udp(Context& context) {
-  return compare(context, 0);
+  return compare_with_thread(context, 0);
 }
 
 json small_files(Context& context) {
-  return compare(context, kFileCalls);
+  return compare_with_thread(context, kFileCalls);
 }
 
 std::uint64_t requests_counted(Small small, bool by_fibers) {
-  return load(by_fibers ? serve_by_fibers : serve_by_thread, small == Small::udp ? 0 : kFileCalls)
+  return load_with_bursts(by_fibers ? serve_by_fibers : serve_by_thread,
+                          small == Small::udp ? 0 : kFileCalls)
       .requests;
 }
 
