@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,23 +185,23 @@ class Site:
         """For a command line: as many CPUs as a guest would have, see cpu() in bench/program.hpp."""
         return "taskset", "-c", listed(self.cpus[:cpus])
 
-    def words(self, program: str, cpus: int, samples: str, names: list[str]) -> list[str]:
+    def words(self, program: str, cpus: int, samples: str, names: Sequence[str]) -> list[str]:
         return [*self.pinned(cpus), *guest_run.command(program, self.quick, samples, names)]
 
     def measure(self, book: Book, names: list[str]) -> list[report.Samples]:
-        boots = book.by_ground(self.possible(book, names))
+        boots = book.boots(self.possible(book, names))
         progress = guest_run.Progress(book, boots)
         found = []
-        for (ground, program), group in boots.items():
-            progress.next_guest(group)
-            limit = guest_run.limit_of(book, group)
+        for boot in boots:
+            guest = progress.guest(boot)
+            limit = guest_run.limit_of(book, boot.names)
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder) / "samples.json"
-                words = self.words(str(self.programs / program), ground.cpus, str(file), group)
-                why = guest_run.run_here(words, limit, progress)
-                found.append(guest_run.collected(self.ground, group, guest_run.read_samples(file), why, []))
+                words = self.words(str(self.programs / boot.program), boot.ground.cpus, str(file), boot.names)
+                why = guest_run.run_here(words, limit, guest)
+                found.append(guest_run.collected(self.ground, boot.names, guest_run.read_samples(file), why, []))
             self.from_counters(book, found[-1])
-            progress.guest_over()
+            guest.over()
         return found
 
 

@@ -20,6 +20,11 @@ class Ground:
     # No guest: this machine, without the module; it must have so many CPUs.
     native: bool = False
 
+    @property
+    def exact(self) -> bool:
+        """Whether what else runs here changes nothing: one CPU's instructions are counted."""
+        return self.icount
+
 
 NATIVE = Ground(2, native=True)
 COUNTING = Ground(1, icount=True)
@@ -54,6 +59,15 @@ class Extra:
     in_hardware: Callable[[dict], dict] | None = None
 
 
+@dataclass(frozen=True)
+class Boot:
+    """A guest, or where there is none a run of a program, and what is measured in it."""
+
+    ground: Ground
+    program: str
+    names: tuple[str, ...]
+
+
 class Book:
     """All keys of one subject, and who takes their samples; extras are measured if they are named."""
 
@@ -73,10 +87,23 @@ class Book:
     def seconds(self, name: str) -> float:
         return self[name].seconds
 
-    def by_ground(self, names: Iterable[str]) -> dict[tuple[Ground, str], list[str]]:
-        """The keys of each boot: one ground and one program."""
-        boots: dict[tuple[Ground, str], list[str]] = {}
+    def boots(self, names: Iterable[str]) -> list[Boot]:
+        """Keys of one ground and program share a guest, unless each of their samples needs one."""
+        shared: dict[tuple[Ground, str, str], list[str]] = {}
         for name in names:
-            where = self[name].ground, self[name].program or self.program
-            boots.setdefault(where, []).append(name)
-        return boots
+            ground, program = self[name].ground, self[name].program or self.program
+            shared.setdefault((ground, program, name if ground.counts else ""), []).append(name)
+        return [Boot(ground, program, tuple(found)) for (ground, program, _), found in shared.items()]
+
+    def lanes(self, names: Iterable[str], count: int) -> list[list[Boot]]:
+        """
+        The boots, for as many guests side by side as this machine has CPUs: exact ones, the longest keys dealt out
+        first. All others are a last lane, for when those are over.
+        """
+        names = list(names)
+        exact = [name for name in names if self[name].ground.exact]
+        dealt: list[list[str]] = [[] for _ in range(count)]
+        for name in sorted(exact, key=self.seconds, reverse=True):
+            min(dealt, key=lambda lane: sum(map(self.seconds, lane))).append(name)
+        rest = [name for name in names if name not in exact]
+        return [self.boots(sorted(lane, key=names.index)) for lane in (*dealt, rest)]

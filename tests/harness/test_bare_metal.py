@@ -28,6 +28,7 @@ import bare_metal  # noqa: E402
 import boot  # noqa: E402
 import build  # noqa: E402
 import guest_run  # noqa: E402
+import guests  # noqa: E402
 import initramfs  # noqa: E402
 import kernels  # noqa: E402
 import kmod  # noqa: E402
@@ -339,9 +340,10 @@ class Samples(WithSite):
         return state != "Z"  # dead, and not yet waited for by whoever inherited it
 
     def test_one_that_does_not_end_is_ended(self) -> None:
-        progress = guest_run.Progress(self.book, {})
+        one = guests.Boot(guests.NATIVE, "program", ())
+        guest = guest_run.Progress(self.book, [one]).guest(one)
         words = ["sh", "-c", "sleep 1000 & wait"]
-        self.assertIn("time limit", guest_run.run_here(words, 0.1, progress))
+        self.assertIn("time limit", guest_run.run_here(words, 0.1, guest))
         self.assertFalse([thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)])
 
     def test_the_report_speaks_of_time(self) -> None:

@@ -8,7 +8,6 @@ import tempfile
 import unittest
 from contextlib import redirect_stdout
 from pathlib import Path
-from unittest import mock
 
 from paths import ROOT, HarnessError
 
@@ -17,7 +16,6 @@ sys.path[:0] = [str(ROOT / "bench/kernel"), str(ROOT / "bench")]
 # pylint: disable=wrong-import-position
 import all as bench_all  # noqa: E402
 import arithmetic  # noqa: E402
-import boot  # noqa: E402
 import compare  # noqa: E402
 import figures  # noqa: E402
 import guest_run as bench  # noqa: E402
@@ -308,48 +306,6 @@ class Latency(unittest.TestCase):
             plots.draw(plot, Path(folder) / "a.png")
 
 
-class Native(unittest.TestCase):
-    """What is measured on this machine, by a program that only says what it was asked for."""
-
-    def run_program(self, script: str) -> report.Samples:
-        extra = guests.Extra("latency", "", guests.NATIVE, 10, latency.entry, latency.lines)
-        book = guests.Book("server", "program", (), (extra,))
-        with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()) as self.out, \
-                mock.patch.object(bench, "BUILD", Path(folder)):
-            (Path(folder) / "bin").mkdir()
-            program = Path(folder) / "bin/program"
-            program.write_text(f"#!/bin/sh\n{script}\n")
-            program.chmod(0o755)
-            progress = bench.Progress(book, book.by_ground(["latency"]))
-            samples = bench.Runner(book, None, True, progress).measure(guests.NATIVE, "program", ["latency"])
-            self.assertEqual(progress.left(), 0)
-        return samples
-
-    def test_its_samples_and_what_it_says(self) -> None:
-        samples = self.run_program('echo progress latency 0.00; echo hello; '
-                                   'echo "{\\"results\\": {\\"latency\\": {\\"arguments\\": \\"$1 $2 $4\\"}}, '
-                                   '\\"errors\\": {}}" > "$3"')
-        self.assertEqual(samples.results, {"latency": {"arguments": "--quick --json latency"}})
-        self.assertEqual((samples.errors, samples.problems), ({}, []))
-        self.assertIn("this machine", samples.ground)
-        self.assertRegex(self.out.getvalue(), r"latency +0%.*\nhello\n")
-
-    def test_why_there_are_none(self) -> None:
-        self.assertEqual(self.run_program("exit 3").errors,
-                         {"latency": "no samples: the program ended with status 3"})
-        told = self.run_program('echo "{\\"results\\": {}, \\"errors\\": {\\"latency\\": \\"no port\\"}}" > "$3"; exit 1')
-        self.assertEqual(told.errors, {"latency": "no port"})
-class All(unittest.TestCase):
-    def test_extras_are_measured_besides_all_keys_and_are_there(self) -> None:
-        self.assertEqual(bench_all.keys_of("runtime", ()), [])
-        for subject, extras in bench_all.SUBJECTS.items():
-            if extras:
-                book = page.book_of(subject)
-                named = bench_all.keys_of(subject, extras)
-                self.assertEqual(named, [*book.keys, *extras])
-                self.assertEqual([name for name in named if name not in book], [])
-
-
 class Sides(unittest.TestCase):
     def test_the_report_names_both_sides_with_their_unit(self) -> None:
         figure = {"value": 2, "spread": [2, 2], "pairs": 3, "unit": "ratio", "ground": "here"}
@@ -420,61 +376,15 @@ class Plots(unittest.TestCase):
         self.assertEqual(plot.lines[1].points, [(1, 1), (2, 2), (3, 3)])
 
 
-class Runner(unittest.TestCase):
-    def test_a_boot_for_each_kind_of_guest(self) -> None:
-        boots = BOOK.by_ground(["flush64", "single_other", "table", "breakeven_other"])
-        self.assertEqual(list(boots.values()),
-                         [["flush64", "table"], ["single_other", "breakeven_other"]])
-
-    def test_all_keys_unless_some_are_named(self) -> None:
-        self.assertEqual(bench.parse(BOOK, "", []).keys, list(BOOK.keys))
-        self.assertEqual(bench.parse(BOOK, "", ["--quick", "parked", "parked"]).keys, ["parked"])
-
-    def test_progress_knows_what_is_left(self) -> None:
-        progress = bench.Progress(BOOK, BOOK.by_ground(["flush64", "parked"]))
-        with redirect_stdout(io.StringIO()) as out:
-            progress.next_guest(["flush64"])
-            for line in ("progress flush64 0.00", "progress flush64 1.00", "a word", "[kernel] x"):
-                progress.line(line)
-        self.assertRegex(out.getvalue(), r"\A  flush64 +0%   about \d+ s left\na word\n\Z")
-        self.assertEqual(progress.done, bench.BOOT_SECONDS + BOOK.seconds("flush64"))
-        self.assertLess(progress.left(), progress.total)
-
-    def test_a_lost_guest_leaves_nothing_to_wait_for(self) -> None:
-        progress = bench.Progress(BOOK, BOOK.by_ground(["flush64", "copy512", "parked"]))
-        with redirect_stdout(io.StringIO()):
-            progress.next_guest(["flush64", "copy512"])
-            progress.line("progress flush64 1.00")
-            progress.line("progress copy512 0.50")
-            self.assertEqual(progress.running, "copy512")
-            progress.guest_over()
-            rest = bench.BOOT_SECONDS + BOOK.seconds("parked")
-            self.assertEqual(progress.total - progress.done - progress.now, rest)
-            self.assertEqual(progress.running, "")
-            # One that does not even boot.
-            progress.next_guest(["parked"])
-            progress.guest_over()
-        self.assertEqual(progress.done, progress.total)
-        self.assertEqual(progress.left(), 0)
-
-    def test_why_there_are_no_samples(self) -> None:
-        log = Path("/log")
-        for outcome, running, expected in (
-                (boot.Outcome(None, [], 900, log, timed_out=True), "parked",
-                 "no samples: the guest was stopped at its time limit in parked, see /log"),
-                (boot.Outcome(None, [], 9, log), "", "no samples: the guest died, see /log"),
-                (boot.Outcome(139, [], 9, log), "copy512",
-                 "no samples: the program ended with status 139 in copy512, see /log")):
-            self.assertEqual(bench.lost(outcome, running), expected)
-
-    def test_samples_that_did_not_arrive_are_none(self) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "samples.json"
-            self.assertIsNone(bench.read_samples(file))
-            file.write_text('{"results": {"flush64": {"pa')
-            self.assertIsNone(bench.read_samples(file))
-            file.write_text('{"results": {}, "errors": {}}')
-            self.assertEqual(bench.read_samples(file), {"results": {}, "errors": {}})
+class All(unittest.TestCase):
+    def test_extras_are_measured_besides_all_keys_and_are_there(self) -> None:
+        self.assertEqual(bench_all.keys_of("runtime", ()), [])
+        for subject, extras in bench_all.SUBJECTS.items():
+            if extras:
+                book = page.book_of(subject)
+                named = bench_all.keys_of(subject, extras)
+                self.assertEqual(named, [*book.keys, *extras])
+                self.assertEqual([name for name in named if name not in book], [])
 
 
 if __name__ == "__main__":
