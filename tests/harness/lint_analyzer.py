@@ -70,12 +70,10 @@ def analyze(kernel: kernels.Kernel, folder: Path) -> list[str]:
 
 
 def analyzer(_files: list[Path]) -> list[str]:
-    problems: list[str] = []
-    for series in kernels.SERIES:
-        try:
-            kernel = kernels.find(series)
-            found = analyze(kernel, kmod.build(kernel).parent)
-        except HarnessError as error:
-            found = [f"not analysed for Linux {series}: {error}"]
-        problems += found
-    return problems
+    """For the newest kernel: what differs by kernel are a few lines, which gcc and sparse read for each."""
+    series = kernels.SERIES[-1]
+    try:
+        kernel = kernels.find(series)
+        return analyze(kernel, kmod.build(kernel).parent)
+    except HarnessError as error:
+        return [f"not analysed for Linux {series}: {error}"]
