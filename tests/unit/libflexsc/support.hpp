@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "flexsc/engine.hpp"
@@ -109,6 +110,16 @@ inline long call_through(Channel& channel, const Call& call) {
   const std::vector<Completion> all = drain(channel);
   EXPECT_EQ(all.size(), 1U);
   return all.empty() ? 0 : all.front().result;
+}
+
+/// How many calls have been executed when those are as many, or after ten seconds: workers count
+/// what they have done after its results are seen.
+inline std::uint64_t executed(const Engine& engine, std::uint64_t at_least) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (engine.stats().executed < at_least && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  return engine.stats().executed;
 }
 
 }  // namespace flexsc::test
