@@ -99,7 +99,7 @@ TEST_P(Files, OtherThanRegularFilesAreNotServedNorWaitedFor) {
 
 TEST_P(Files, RangesGiveExactlyTheirBytes) {
   Client client(port());
-  const std::string page = pattern(kPage);
+  const std::string& page = pattern(kPage);
   struct Case {
     const char* range;
     std::size_t first, last;

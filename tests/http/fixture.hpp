@@ -23,8 +23,8 @@ using driver::Side;
 using driver::TemporaryFolder;
 
 /// Bytes that differ at every place and between sizes, so that a swapped, repeated or
-/// missing piece shows.
-[[nodiscard]] std::string pattern(std::size_t size);
+/// missing piece shows. Kept for the life of the program. Thread-safe.
+[[nodiscard]] const std::string& pattern(std::size_t size);
 
 inline constexpr std::size_t kSmall = 1024;
 inline constexpr std::size_t kPage = 4729;  ///< the page of the cluster-call measurements

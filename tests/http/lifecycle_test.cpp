@@ -29,8 +29,8 @@ TEST_P(Lifecycle, ManyClientsAtOnceEachGetTheirBytes) {
   std::vector<std::jthread> threads;
   for (int i = 0; i < kClients; ++i) {
     threads.emplace_back([&, i] {
-      const std::string small = pattern(kSmall);
-      const std::string page = pattern(kPage);
+      const std::string& small = pattern(kSmall);
+      const std::string& page = pattern(kPage);
       Client client(port());
       for (int n = 0; n < 20; ++n) {
         const bool even = (i + n) % 2 == 0;
@@ -77,8 +77,8 @@ TEST_P(Lifecycle, ClientsThatVanishDoNoHarm) {
 TEST_P(Lifecycle, AServerThatWasStoppedAndGoesOnAnswersEachRequestOnce) {
   ServerProcess server(GetParam(), site_root());
   Client client(server.port());
-  const std::string small = pattern(kSmall);
-  const std::string page = pattern(kPage);
+  const std::string& small = pattern(kSmall);
+  const std::string& page = pattern(kPage);
   for (int i = 0; i < 10; ++i) {
     const bool even = i % 2 == 0;
     // The other file than last time, so that an answer of then is not taken for this one.
@@ -122,7 +122,7 @@ TEST_P(Lifecycle, WhoReadsLateGetsAllOfIt) {
   for (int i = 0; i < kRequests; ++i) requests += request_for("GET", "/medium.bin");
   ASSERT_TRUE(client.send(requests));
   std::this_thread::sleep_for(milliseconds(400));
-  const std::string medium = pattern(kMedium);
+  const std::string& medium = pattern(kMedium);
   for (int i = 0; i < kRequests; ++i) ASSERT_TRUE(client.read().body == medium) << i;
 }
 

@@ -63,7 +63,7 @@ TEST_P(Protocol, PipelinedAnswersThatFillEveryBufferAreNotLost) {
   std::string heap;
   for (int i = 0; i < 12; ++i) heap += request_for("GET", "/big.bin") + request_for("GET", "/none");
   ASSERT_TRUE(client.send(heap));
-  const std::string big = pattern(kBig);
+  const std::string& big = pattern(kBig);
   for (int i = 0; i < 12; ++i) {
     const Response found = client.read();
     ASSERT_EQ(found.status, 200) << i << ": " << found.trouble;
