@@ -232,14 +232,24 @@ static bool serve_pass(struct flexsc_worker *worker)
 	return any;
 }
 
-/* Sees to it that somebody can go on should this worker fall asleep. */
-static void ensure_spare(struct flexsc_pool *pool)
+/*
+ * Sees to it that somebody can go on should this worker fall asleep. No thread
+ * is made while a signal is pending, a stop of the process for instance: that
+ * comes first, and no call of this worker before the thread.
+ */
+static void ensure_spare(struct flexsc_worker *worker)
 {
+	struct flexsc_pool *pool = worker->pool;
+	int err;
+
 	if (likely(READ_ONCE(pool->nr_spare)) ||
 	    READ_ONCE(pool->nr_workers) >= READ_ONCE(pool->max_workers) ||
 	    time_before(jiffies, READ_ONCE(pool->create_after)))
 		return;
-	if (flexsc_worker_create(pool))
+	do {
+		err = flexsc_worker_create(pool);
+	} while (err == -ERESTARTNOINTR && !flexsc_worker_resume(worker));
+	if (err)
 		WRITE_ONCE(pool->create_after, jiffies + HZ / 10);
 }
 
@@ -284,7 +294,7 @@ static void look_around(struct flexsc_worker *worker)
 		     READ_ONCE(pool->group->generation) != worker->generation))
 		snapshot_take(worker);
 	take_config(worker);
-	ensure_spare(pool);
+	ensure_spare(worker);
 	if (signal_pending(current) || task_work_pending(current) ||
 	    test_thread_flag(TIF_NOTIFY_RESUME))
 		flexsc_worker_resume(worker);

@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <sys/wait.h>
 
+#include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "process.hpp"
 
@@ -80,6 +82,33 @@ TEST_F(JobControl, StopWhileWorkersAreBlocked) {
     const Waiters waiters(rig.client, 10, 4);
     call_for_ever(rig.client, board);
   });
+}
+
+// No thread can be made while a stop is pending. A worker that then went on without a spare one,
+// and fell asleep in its call, left nobody for the next.
+TEST_F(JobControl, StopWhileWorkersAreMade) {
+  const SharedBoard board;
+  Child child([&] {
+    const Pipe pipe = make_pipe();
+    for (;;) {
+      const Rig rig({.concurrency = 1});
+      pollfd watched{};
+      block_in_poll(rig.client, 0, 0, pipe, &watched);
+      REQUIRE_EQ(rig.client.run(SYS_getppid), ::getppid());
+      ++board->count;
+    }
+  });
+  for (int i = 0; i < 400; ++i) {
+    const long count = board->count;
+    ASSERT_TRUE(eventually([&] { return board->count > count; })) << "after stop " << i;
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 137 % 5000));
+    child.kill(SIGSTOP);
+    ASSERT_NE(child.wait_status(WUNTRACED), -1);
+    child.kill(SIGCONT);
+    ASSERT_NE(child.wait_status(WCONTINUED), -1);
+  }
+  child.kill(SIGKILL);
+  EXPECT_EQ(child.join(), "signal 9");
 }
 
 // Ctrl-Z is SIGTSTP; the worker is not the one it is delivered to.
