@@ -71,11 +71,11 @@ TEST_F(Blocking, ClaimsBehindABlockedCallAreTakenOver) {
       if (bit == blocked) continue;
       EXPECT_EQ(rig.client.take(0, bit), ::getppid());
     }
+    // The last call of a claim may not have come to sleep yet.
+    EXPECT_EQ(settled([&] { return rig.group.stats().blocked; }, 1U), 1U);
     put(pipe.writer, "x");
     EXPECT_EQ(rig.client.await(0, blocked), 1);
-    const flexsc_stats stats = rig.group.stats();
-    EXPECT_EQ(stats.handed_back, 63U - blocked);
-    EXPECT_EQ(stats.blocked, 1U);
+    EXPECT_EQ(rig.group.stats().handed_back, 63U - blocked);
   }
 }
 
