@@ -17,7 +17,8 @@ class HandshakeTest : public EngineTest {
 
   /// Fewer where every step is slow: where the module is, which is most likely an emulated machine.
   [[nodiscard]] static int single_calls() {
-    return missing(EngineKind::kernel).empty() ? 4000 : 20000;
+    static const int kCalls = missing(EngineKind::kernel).empty() ? 4000 : 20000;  // looks once
+    return kCalls;
   }
   /// One for a worker: of engine `uring` the carrier makes the others itself.
   [[nodiscard]] static Call call() {
