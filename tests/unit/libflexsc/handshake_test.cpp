@@ -17,7 +17,7 @@ class HandshakeTest : public EngineTest {
 
   /// Fewer where every step is slow: where the module is, which is most likely an emulated machine.
   [[nodiscard]] static int single_calls() {
-    static const int kCalls = missing(EngineKind::kernel).empty() ? 4000 : 20000;  // looks once
+    static const int kCalls = missing(EngineKind::kernel).empty() ? 4000 : 100000;  // looks once
     return kCalls;
   }
   /// One for a worker: of engine `uring` the carrier makes the others itself.
