@@ -30,7 +30,7 @@ SUBJECTS = {"kernel": ("table", "copy_sizes", "sizes", "sizes_other", "writes60"
 # What a quick run leaves out, since it takes long even once.
 LONG = ("copy_sizes", "connections", "file_sizes")
 # Usual minutes, for the estimate: of a full and of a quick run.
-MINUTES = {"kernel": (10, 3), "runtime": (6, 1), "server": (72, 8)}
+MINUTES = {"kernel": (9, 2), "runtime": (6, 1), "server": (50, 6)}
 
 
 def first(path: str, key: str) -> str:
